@@ -1,0 +1,70 @@
+"""The stateless pieces of a block: norm, rotary embedding, initialisers, compute type.
+
+Equations from HRM-Text (arXiv 2605.20613, section 2): parameterless RMSNorm, rotate-half RoPE, SwiGLU. Norms and
+rotations are computed in float32 whatever the compute type.
+
+Letters: B batch, T query positions, S key positions, D width, F feed-forward width, N heads, H head size, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, Int
+
+from hrm_codegen.config.schema import ModelConfig
+
+# A [fan_in, fan_out] matrix with standard deviation 1 / sqrt(fan_in), truncated at two sigma and corrected for it.
+matrix_init = jax.nn.initializers.variance_scaling(1.0, "fan_in", "truncated_normal")
+# A [V, D] table whose rows have standard deviation 1 / sqrt(D): multiplied by sqrt(D) they have unit variance.
+embed_init = jax.nn.initializers.variance_scaling(1.0, "fan_in", "truncated_normal", in_axis=1, out_axis=0)
+state_init = jax.nn.initializers.truncated_normal(1.0)
+
+
+def compute_dtype(config: ModelConfig) -> jnp.dtype:
+    """Returns the type of activations: as configured, or by platform (CPUs gain nothing from bfloat16)."""
+    if config.dtype != "auto":
+        return jnp.dtype(config.dtype)
+    return jnp.dtype("float32" if jax.default_backend() == "cpu" else "bfloat16")
+
+
+def rms_norm(x: Float[Array, "*B D"], *, eps: float) -> Float[Array, "*B D"]:
+    """Divides by the root mean square over the last axis; there is no gain to learn."""
+    wide = x.astype(jnp.float32)
+    scale = jax.lax.rsqrt(jnp.mean(jnp.square(wide), axis=-1, keepdims=True) + eps)
+    return (wide * scale).astype(x.dtype)
+
+
+def rope_tables(
+    positions: Int[Array, "B T"], *, head_dim: int, theta: float
+) -> tuple[Float[Array, "B T 1 H"], Float[Array, "B T 1 H"]]:
+    """Returns the cosines and sines of rotary embedding (arXiv 2104.09864), with an axis for the heads."""
+    frequencies = theta ** (-jnp.arange(0, head_dim, 2, dtype=jnp.float32) / head_dim)
+    angles = positions[:, :, None].astype(jnp.float32) * frequencies[None, None, :]
+    angles = jnp.concatenate([angles, angles], axis=-1)[:, :, None, :]
+    return jnp.cos(angles), jnp.sin(angles)
+
+
+def rotate(
+    x: Float[Array, "B T N H"], cos: Float[Array, "B T 1 H"], sin: Float[Array, "B T 1 H"]
+) -> Float[Array, "B T N H"]:
+    """Rotates the pairs (i, i + H/2) of each head by its position's angles."""
+    wide = x.astype(jnp.float32)
+    first, second = jnp.split(wide, 2, axis=-1)
+    turned = jnp.concatenate([-second, first], axis=-1)
+    return (wide * cos + turned * sin).astype(x.dtype)
+
+
+class Mlp(nnx.Module):
+    """SwiGLU: `(silu(x W_gate) * (x W_up)) W_down`, gate and up in one product."""
+
+    def __init__(self, config: ModelConfig, *, rngs: nnx.Rngs):
+        inner = config.resolved_intermediate_dim
+        self.gate_up = nnx.Param(matrix_init(rngs.params(), (config.hidden_dim, 2 * inner), jnp.float32))
+        self.down = nnx.Param(matrix_init(rngs.params(), (inner, config.hidden_dim), jnp.float32))
+
+    def __call__(self, x: Float[Array, "B T D"]) -> Float[Array, "B T D"]:
+        """Maps each position on its own."""
+        gate, up = jnp.split(jnp.einsum("BTD,DF->BTF", x, self.gate_up[...].astype(x.dtype)), 2, axis=-1)
+        return jnp.einsum("BTF,FD->BTD", jax.nn.silu(gate) * up, self.down[...].astype(x.dtype))

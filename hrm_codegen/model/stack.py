@@ -1,0 +1,93 @@
+"""A block, and a stack of blocks: the function f_L or f_H of the recurrence.
+
+Pre-norm inside, one norm at the exit ("MagicNorm", HRM-Text section 2.2): the exit norm bounds the state over many
+passes, the identity paths inside keep the few differentiated passes easy to train.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+from hrm_codegen.config.schema import ModelConfig
+from hrm_codegen.model.attention import Attention, Context, KeyValue
+from hrm_codegen.model.layers import Mlp, rms_norm
+
+
+class Block(nnx.Module):
+    """`x += Attention(norm(x)); x += Mlp(norm(x))`."""
+
+    def __init__(self, config: ModelConfig, *, rngs: nnx.Rngs):
+        self.norm_eps = config.norm_eps
+        self.attn = Attention(config, rngs=rngs)
+        self.mlp = Mlp(config, rngs=rngs)
+
+    def __call__(
+        self, x: Float[Array, "B T D"], context: Context, cache: KeyValue | None = None
+    ) -> tuple[Float[Array, "B T D"], KeyValue]:
+        """Returns the block's output and its keys and values."""
+        mixed, kept = self.attn(rms_norm(x, eps=self.norm_eps), context, cache)
+        x = x + mixed
+        return x + self.mlp(rms_norm(x, eps=self.norm_eps)), kept
+
+
+class Stack(nnx.Module):
+    """`num_layers` blocks and a norm.
+
+    The handful of blocks is unrolled, one leaf a layer: XLA on CPU copies a stacked weight each time a scan slices it.
+    With `scan_layers` the same leaves have a leading layer axis and the blocks are scanned instead.
+    """
+
+    def __init__(self, config: ModelConfig, *, num_layers: int, rngs: nnx.Rngs):
+        self.num_layers = num_layers
+        self.norm_eps = config.norm_eps
+        self.remat = config.gradient_checkpointing
+        self.scanned = config.scan_layers
+        blocks = [Block(config, rngs=rngs) for _ in range(num_layers)]
+        self.layers: nnx.List[Block] | Block = _stacked(blocks) if self.scanned else nnx.List(blocks)
+
+    def __call__(self, x: Float[Array, "B T D"], context: Context) -> Float[Array, "B T D"]:
+        """Applies the stack without a cache, as training does."""
+        if self.scanned:
+            graphdef, state = nnx.split(self.layers)
+
+            def body(x: Array, layer: nnx.State) -> tuple[Array, None]:
+                return self._apply(nnx.merge(graphdef, layer), x, context), None
+
+            x, _ = jax.lax.scan(body, x, state)
+        else:
+            for block in self.layers:
+                x = self._apply(block, x, context)
+        return rms_norm(x, eps=self.norm_eps)
+
+    def cached(
+        self, x: Float[Array, "B T D"], context: Context, cache: Sequence[KeyValue] | None
+    ) -> tuple[Float[Array, "B T D"], tuple[KeyValue, ...]]:
+        """Applies the stack and returns every layer's keys and values; `cache` None is a prefill."""
+        kept = []
+        for index in range(self.num_layers):
+            x, pair = self._block(index)(x, context, None if cache is None else cache[index])
+            kept.append(pair)
+        return rms_norm(x, eps=self.norm_eps), tuple(kept)
+
+    def _block(self, index: int) -> Block:
+        if not self.scanned:
+            return self.layers[index]
+        graphdef, state = nnx.split(self.layers)
+        return nnx.merge(graphdef, jax.tree.map(lambda leaf: leaf[index], state))
+
+    def _apply(self, block: Block, x: Array, context: Context) -> Array:
+        def call(x: Array) -> Array:
+            return block(x, context)[0]
+
+        return jax.checkpoint(call)(x) if self.remat else call(x)
+
+
+def _stacked(blocks: list[Block]) -> Block:
+    graphdef = nnx.split(blocks[0])[0]
+    states = [nnx.split(block)[1] for block in blocks]
+    return nnx.merge(graphdef, jax.tree.map(lambda *leaves: jnp.stack(leaves), *states))
