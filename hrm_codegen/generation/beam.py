@@ -1,0 +1,125 @@
+"""Beam search with a KV cache, compiled whole.
+
+Scores are plain sums of log-probabilities, without a length penalty: an answer ends at its end token, and short wrong
+answers are not what beams of code suffer from. An end token counts only among the `num_beams` best continuations, so
+one beam is greedy decoding.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from hrm_codegen.generation.bucket import bucket_length, pad_rows
+from hrm_codegen.generation.completion import Completion
+from hrm_codegen.model import merge
+from hrm_codegen.model.cache import Cache, take
+
+
+class _Beams(NamedTuple):
+    step: jax.Array
+    logits: jax.Array  # [K, V] for the next token of each living beam
+    cache: Cache
+    tokens: jax.Array  # [K, capacity]
+    score: jax.Array  # [K] log-probability
+    ended_tokens: jax.Array  # [K, capacity] best finished answers
+    ended_score: jax.Array  # [K], -inf where empty
+
+
+def beam_search(
+    graphdef: nnx.GraphDef,
+    params: nnx.State,
+    prompt: Sequence[int],
+    *,
+    num_beams: int,
+    max_tokens: int,
+    eoa_id: int,
+    pad_id: int,
+) -> list[Completion]:
+    """Returns up to `num_beams` answers, the likeliest first; at the limit unfinished ones compete too."""
+    tokens, lengths = pad_rows([prompt], rows=1, length=bucket_length(len(prompt)), pad_id=pad_id)
+    rows, scores = _search(
+        graphdef,
+        params,
+        jnp.asarray(tokens),
+        jnp.asarray(lengths),
+        jnp.asarray(max_tokens),
+        num_beams=num_beams,
+        capacity=bucket_length(max_tokens),
+        eoa_id=eoa_id,
+    )
+    found = [
+        Completion.from_row(row, float(score), eoa_id=eoa_id, limit=max_tokens)
+        for row, score in zip(np.asarray(rows), np.asarray(scores), strict=True)
+        if np.isfinite(score)
+    ]
+    return sorted(found, key=lambda completion: -completion.log_prob)[:num_beams]
+
+
+@functools.partial(jax.jit, static_argnames=("graphdef", "num_beams", "capacity", "eoa_id"))
+def _search(
+    graphdef: nnx.GraphDef,
+    params: nnx.State,
+    prompt: jax.Array,
+    prompt_len: jax.Array,
+    limit: jax.Array,
+    *,
+    num_beams: int,
+    capacity: int,
+    eoa_id: int,
+) -> tuple[jax.Array, jax.Array]:
+    """Returns 2 K rows of tokens (ended, then living) and their scores, -inf where there is none."""
+    model = merge(graphdef, params)
+    prompt_slots = prompt.shape[1]
+    logits, cache = model.prefill(prompt, prompt_len, cache_len=prompt_slots + capacity)
+    slots = jnp.arange(prompt_slots + capacity)[None, :]
+    vocab = logits.shape[-1]
+
+    def unfinished(beams: _Beams) -> jax.Array:
+        # Scores only fall: once the worst kept answer beats the best living beam, nothing can change.
+        return (beams.step < limit) & (jnp.max(beams.score) > jnp.min(beams.ended_score))
+
+    def advance(beams: _Beams) -> _Beams:
+        scores = beams.score[:, None] + jax.nn.log_softmax(beams.logits)
+        best, flat = jax.lax.top_k(scores.reshape(-1), 2 * num_beams)
+        parent, token = flat // vocab, flat % vocab
+        rows = beams.tokens[parent].at[:, beams.step].set(token)
+        ends = token == eoa_id
+
+        ended = jnp.where(ends & (jnp.arange(2 * num_beams) < num_beams), best, -jnp.inf)
+        pool = jnp.concatenate([beams.ended_score, ended])
+        ended_score, kept = jax.lax.top_k(pool, num_beams)
+        ended_tokens = jnp.concatenate([beams.ended_tokens, rows])[kept]
+
+        score, living = jax.lax.top_k(jnp.where(ends, -jnp.inf, best), num_beams)
+        slot = prompt_slots + beams.step
+        key_mask = (slots < prompt_len[:, None]) | ((slots >= prompt_slots) & (slots <= slot))
+        logits, cache = model.decode_step(
+            token[living],
+            jnp.broadcast_to(prompt_len + beams.step, (num_beams,)),
+            take(beams.cache, parent[living]),
+            slot=slot,
+            key_mask=jnp.broadcast_to(key_mask, (num_beams, key_mask.shape[1])),
+        )
+        return _Beams(beams.step + 1, logits, cache, rows[living], score, ended_tokens, ended_score)
+
+    first = jnp.zeros(num_beams, jnp.int32)
+    empty = jnp.full((num_beams, capacity), eoa_id, jnp.int32)
+    start = _Beams(
+        step=jnp.asarray(0),
+        logits=logits[first],
+        cache=take(cache, first),
+        tokens=empty,
+        # All beams start alike: only the first may continue, or they would all find the same answer.
+        score=jnp.where(jnp.arange(num_beams) == 0, 0.0, -jnp.inf),
+        ended_tokens=empty,
+        ended_score=jnp.full(num_beams, -jnp.inf),
+    )
+    end = jax.lax.while_loop(unfinished, advance, start)
+    return jnp.concatenate([end.ended_tokens, end.tokens]), jnp.concatenate([end.ended_score, end.score])
