@@ -85,6 +85,7 @@ class Attention(nnx.Module):
         gate, q, k, v = jnp.moveaxis(packed.reshape(batch, length, 4, self.num_heads, self.head_dim), 2, 0)
         q, k = rotate(q, context.cos, context.sin), rotate(k, context.cos, context.sin)
         if cache is not None:
+            assert context.slot is not None, "a cache needs a slot"
             k = jax.lax.dynamic_update_slice_in_dim(cache.k, k, context.slot, axis=1)
             v = jax.lax.dynamic_update_slice_in_dim(cache.v, v, context.slot, axis=1)
         mixed = jax.nn.sigmoid(gate) * attend(q, k, v, context.mask)

@@ -7,8 +7,6 @@ cycles, so that the program does not grow with them; decoding unrolls them, beca
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -18,10 +16,8 @@ from hrm_codegen.config.schema import ModelConfig
 from hrm_codegen.model.attention import Context, KeyValue, attention_mask
 from hrm_codegen.model.cache import Cache, grow
 from hrm_codegen.model.layers import compute_dtype, embed_init, matrix_init, rope_tables, state_init
-from hrm_codegen.model.schedule import cycle_groups, num_passes
+from hrm_codegen.model.schedule import CycleGroup, cycle_groups, num_passes
 from hrm_codegen.model.stack import Stack
-
-Pass = Callable[[Stack, Array], Array]
 
 
 class HRM(nnx.Module):
@@ -152,7 +148,9 @@ class HRM(nnx.Module):
         carry = (x, self._initial_z_l(x))
         for group in cycle_groups(config.h_cycles, config.l_cycles, bp_passes):
 
-            def cycle(carry: tuple[Array, Array], _: None, group=group) -> tuple[tuple[Array, Array], None]:
+            def cycle(
+                carry: tuple[Array, Array], _: None, group: CycleGroup = group
+            ) -> tuple[tuple[Array, Array], None]:
                 z_h, z_l = carry
                 injected = z_h + x if config.x_inject else z_h
                 z_l = _scan_passes(l_stack, z_l, injected, context, config.l_cycles - group.graded_l, graded=False)

@@ -46,13 +46,12 @@ class Stack(nnx.Module):
         self.num_layers = num_layers
         self.norm_eps = config.norm_eps
         self.remat = config.gradient_checkpointing
-        self.scanned = config.scan_layers
         blocks = [Block(config, rngs=rngs) for _ in range(num_layers)]
-        self.layers: nnx.List[Block] | Block = _stacked(blocks) if self.scanned else nnx.List(blocks)
+        self.layers: nnx.List[Block] | Block = _stacked(blocks) if config.scan_layers else nnx.List(blocks)
 
     def __call__(self, x: Float[Array, "B T D"], context: Context) -> Float[Array, "B T D"]:
         """Applies the stack without a cache, as training does."""
-        if self.scanned:
+        if isinstance(self.layers, Block):
             graphdef, state = nnx.split(self.layers)
 
             def body(x: Array, layer: nnx.State) -> tuple[Array, None]:
@@ -75,7 +74,7 @@ class Stack(nnx.Module):
         return rms_norm(x, eps=self.norm_eps), tuple(kept)
 
     def _block(self, index: int) -> Block:
-        if not self.scanned:
+        if not isinstance(self.layers, Block):
             return self.layers[index]
         graphdef, state = nnx.split(self.layers)
         return nnx.merge(graphdef, jax.tree.map(lambda leaf: leaf[index], state))
