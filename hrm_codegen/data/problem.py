@@ -7,6 +7,7 @@ data set is one reader. Not a training example: `prompts.py` turns a problem int
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -38,3 +39,19 @@ class Problem:
     source: str = ""
     split: str = ""
     level: int | None = None
+
+
+_ALWAYS = ("task_id", "text", "code", "test_list", "test_setup_code", "challenge_test_list")
+
+
+def to_dict(problem: Problem) -> dict[str, Any]:
+    """Returns the row that `load_problems` reads back as an equal problem.
+
+    MBPP's own fields are always there, so that other people's tools read the file; ours only where they say something.
+    """
+    row = {}
+    for field in dataclasses.fields(problem):
+        value = getattr(problem, field.name)
+        if field.name in _ALWAYS or value != field.default:
+            row[field.name] = list(value) if isinstance(value, tuple) else value
+    return row

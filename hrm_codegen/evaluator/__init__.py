@@ -1,0 +1,74 @@
+"""Pass@k: run programs that a model wrote against a problem's tests, and say how many of them are right.
+
+Names are resolved on first use (PEP 562), so that importing `hrm_codegen.evaluator` costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hrm_codegen.evaluator.assemble import assemble_program
+    from hrm_codegen.evaluator.diff import render_diff
+    from hrm_codegen.evaluator.estimators import (
+        bootstrap_interval,
+        estimate_pass_at_k,
+        pass_pow_k,
+        wilson_interval,
+    )
+    from hrm_codegen.evaluator.harness import evaluate, pass_at_k, score_samples
+    from hrm_codegen.evaluator.known_programs import self_check
+    from hrm_codegen.evaluator.report import EvalResult, SampleResult, render_table
+    from hrm_codegen.evaluator.samples import Sample, read_samples
+    from hrm_codegen.evaluator.sandbox import PosixSandbox, Sandbox, run_program
+    from hrm_codegen.evaluator.verdicts import Program, ProgramResult, Verdict
+
+_HOMES = {
+    "assemble": ("assemble_program",),
+    "diff": ("render_diff",),
+    "estimators": ("bootstrap_interval", "estimate_pass_at_k", "pass_pow_k", "wilson_interval"),
+    "harness": ("evaluate", "pass_at_k", "score_samples"),
+    "report": ("EvalResult", "SampleResult", "render_table"),
+    "samples": ("Sample", "read_samples"),
+    "sandbox": ("PosixSandbox", "Sandbox", "run_program"),
+    "known_programs": ("self_check",),
+    "verdicts": ("Program", "ProgramResult", "Verdict"),
+}
+_MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "EvalResult",
+    "PosixSandbox",
+    "Program",
+    "ProgramResult",
+    "Sample",
+    "SampleResult",
+    "Sandbox",
+    "Verdict",
+    "assemble_program",
+    "bootstrap_interval",
+    "estimate_pass_at_k",
+    "evaluate",
+    "pass_at_k",
+    "pass_pow_k",
+    "read_samples",
+    "render_diff",
+    "render_table",
+    "run_program",
+    "score_samples",
+    "self_check",
+    "wilson_interval",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,296 @@
+"""`HRMCodeGen`: a model, its tokenizer and its configuration, as one object that writes code.
+
+Why: users think in prompts and programs; every other package works on token ids, parameters or files. Everything
+here is a thin step between those. Not for training: `training.Trainer` takes one of these and gives one back.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import logging
+import os
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Float
+from numpy.typing import ArrayLike
+
+from hrm_codegen import config as configs
+from hrm_codegen.config import Config
+from hrm_codegen.data import Tokenizer, check_prompt, decode_answer, encode_prompt
+from hrm_codegen.errors import CheckpointError, ConfigError, DatasetError, PromptError, UsageError
+from hrm_codegen.generation import beam_search, generate
+from hrm_codegen.generation.limits import answer_limits, resolve_sampling
+from hrm_codegen.interop import Bundle, find_bundle, from_state_dict, load_bundle, save_bundle, to_state_dict
+from hrm_codegen.interop.hrm_text import hash_state_dict
+from hrm_codegen.model import abstract, count_params, init, merge
+from hrm_codegen.parallel.devices import device_kind, find_device
+
+Number = float | int  # `temperature=0` is what people write, and a run-time checker does not take it for a float
+_LOGGER = logging.getLogger("hrm_codegen.codegen")
+
+
+class HRMCodeGen:
+    """Writes Python from descriptions. Safe to share between threads: they take turns on the device.
+
+    Attributes:
+      config: The configuration it was made or trained with.
+      tokenizer: Its tokenizer.
+      graphdef: The model's static graph.
+      params: Its parameters, float32, on one device.
+      metadata: Facts of the checkpoint: `path`, `step` and whatever the trainer noted; empty for a new model.
+    """
+
+    def __init__(
+        self,
+        *,
+        config: Config,
+        tokenizer: Tokenizer,
+        params: nnx.State,
+        metadata: Mapping[str, Any] | None = None,
+        device: str = "auto",
+    ) -> None:
+        """Puts parameters of `config.model` on a device; most users want `from_pretrained` or `from_config`."""
+        configs.validate(config)  # what can be saved can be loaded
+        if tokenizer.vocab_size > config.model.vocab_size:
+            raise ConfigError(
+                f"model.vocab_size is {config.model.vocab_size}, too small for a tokenizer of {tokenizer.vocab_size}"
+            )
+        self.config = config
+        self.tokenizer = tokenizer
+        self.graphdef, _ = abstract(config.model)
+        self.params: nnx.State = jax.device_put(params, find_device(device))
+        self.metadata = dict(metadata or {})
+        self._lock = threading.Lock()
+
+    @classmethod
+    def from_pretrained(cls, path_or_hf_id: str | os.PathLike[str] | None, device: str = "auto") -> HRMCodeGen:
+        """Loads weights, configuration and tokenizer.
+
+        Args:
+          path_or_hf_id: A file, a directory or a run, as `interop.find_bundle` finds it; None: the newest local
+            `best.pt`. Repositories of the Hub are for a later release.
+          device: `auto`, `cpu`, `cuda` (or `gpu`), `rocm`, `tpu` or `mps`.
+
+        Raises:
+          ModelNotFoundError: Nothing there; the message has the places tried.
+          CheckpointError: It cannot be read, or its parts do not fit each other.
+          DeviceError: No such device.
+        """
+        find_device(device)  # before anything slow
+        path = find_bundle(path_or_hf_id)
+        bundle = load_bundle(path)
+        try:
+            model = cls(
+                config=bundle.config,
+                tokenizer=Tokenizer.from_json(bundle.tokenizer_json),
+                params=from_state_dict(bundle.config.model, bundle.state_dict),
+                metadata=bundle.metadata | {"path": str(path)},
+                device=device,
+            )
+        except (CheckpointError, ConfigError, DatasetError) as error:
+            raise CheckpointError(f"{path}: {error}") from error
+        _LOGGER.info("loaded %r, step %s, sha256 %.12s", model, model.metadata.get("step", "unknown"), model.sha256)
+        return model
+
+    @classmethod
+    def from_config(
+        cls,
+        config: Config | Mapping[str, Any] | str | os.PathLike[str],
+        tokenizer: Tokenizer | None = None,
+        seed: int = 0,
+        device: str = "auto",
+    ) -> HRMCodeGen:
+        """Makes a model with fresh weights.
+
+        Args:
+          config: A Config, a mapping or ConfigDict, a path, or the name of a bundled configuration.
+          tokenizer: None: the one that `config.data.tokenizer` names.
+          seed: Of the weights.
+          device: As in `from_pretrained`.
+
+        Raises:
+          ConfigError: The configuration is wrong, or the tokenizer has more tokens than the model.
+          DeviceError: No such device.
+        """
+        find_device(device)  # before anything slow
+        if isinstance(config, str | os.PathLike):
+            config = configs.load(config)
+        elif not isinstance(config, Config):
+            config = configs.from_dict(config)
+        tokenizer = tokenizer or Tokenizer.load(config.data.tokenizer)
+        _, params = init(config.model, jax.random.key(seed))
+        return cls(config=config, tokenizer=tokenizer, params=params, device=device)
+
+    def save_checkpoint(self, path: str | os.PathLike[str]) -> None:
+        """Writes weights, configuration and tokenizer into one file, whole or not at all.
+
+        The suffix chooses: `.pt`, which torch opens with `torch.load(path, weights_only=True)`, or `.safetensors`;
+        another one is a UsageError.
+        """
+        bundle = Bundle(
+            config=self.config,
+            tokenizer_json=self.tokenizer.to_json(),
+            state_dict=to_state_dict(self.config.model, self.params),
+            metadata={key: value for key, value in self.metadata.items() if key != "path"},
+        )
+        save_bundle(path, bundle)
+
+    def generate_code(
+        self,
+        prompt: str,
+        max_tokens: int | None = None,
+        temperature: Number = 0.7,
+        top_p: Number = 0.95,
+        top_k: int = 0,
+        seed: int | None = None,
+    ) -> str:
+        """Writes one program.
+
+        Args:
+          prompt: What to write: a description, and best an assert that shows the function's name.
+          max_tokens: Longest answer. None: that of `config.sample` (128 unless configured), or less if the prompt
+            leaves less room.
+          temperature: 0 is greedy.
+          top_p: Keep the smallest set of tokens with at least this probability.
+          top_k: Keep the k likeliest tokens; 0: all.
+          seed: Of the draws; equal seeds give equal programs. None: that of `config.sample`.
+
+        Raises:
+          PromptError: An empty prompt, or one of 2048 characters or more.
+          UsageError: An impossible argument, or a prompt that leaves no room for `max_tokens`.
+        """
+        drawing: dict[str, Any] = {"temperature": temperature, "top_p": top_p, "top_k": top_k}
+        seeds = None if seed is None else [seed]
+        return self.generate([check_prompt(prompt)], seeds=seeds, max_tokens=max_tokens, **drawing)[0][0]
+
+    def generate(
+        self,
+        prompts: Sequence[str],
+        *,
+        num_samples: int = 1,
+        seeds: Sequence[int] | None = None,
+        batch_size: int = 64,
+        max_tokens: int | None = None,
+        temperature: Number | None = None,
+        top_p: Number | None = None,
+        top_k: int | None = None,
+    ) -> list[list[str]]:
+        """Writes `num_samples` programs for each prompt; the answer to a prompt does not depend on the others.
+
+        Args:
+          prompts: Not blank, otherwise of any length that the model takes.
+          num_samples: Programs a prompt.
+          seeds: One a prompt; None: `config.sample.seed`, that plus one, and so on.
+          batch_size: Sequences decoded together.
+          max_tokens: As in `generate_code`, and so are the next three; None: those of `config.sample`.
+          temperature: See there.
+          top_p: See there.
+          top_k: See there.
+
+        Returns:
+          Programs in the order of the prompts. Errors are those of `generate_code`, but for the prompt's length.
+        """
+        given = {"max_tokens": max_tokens, "temperature": temperature, "top_p": top_p, "top_k": top_k}
+        sampling = resolve_sampling(self.config.sample, given, num_samples=num_samples, batch_size=batch_size)
+        seeds = range(sampling.seed, sampling.seed + len(prompts)) if seeds is None else seeds
+        if len(seeds) != len(prompts):
+            raise UsageError(f"{len(prompts)} prompts need as many seeds, not {len(seeds)}")
+        encoded, limits = self._encode(prompts, max_tokens)
+        results: list[list[str]] = [[] for _ in prompts]
+        for limit in sorted(set(limits)):
+            chosen = [index for index, own in enumerate(limits) if own == limit]
+            with self._lock:
+                completions = generate(
+                    self.graphdef,
+                    self.params,
+                    [encoded[index] for index in chosen],
+                    num_samples=num_samples,
+                    seeds=[seeds[index] for index in chosen],
+                    sampling=dataclasses.replace(sampling, max_tokens=limit),
+                    eoa_id=self.tokenizer.eoa_id,
+                    pad_id=self.tokenizer.pad_id,
+                    batch_size=batch_size,
+                )
+            for index, drawn in zip(chosen, completions, strict=True):
+                results[index] = [decode_answer(self.tokenizer, completion.tokens) for completion in drawn]
+        return results
+
+    def beam_search(self, prompt: str, max_tokens: int | None = None, num_beams: int = 4) -> str:
+        """Returns the likeliest program that `num_beams` beams find (1: greedy); the rest is as in `generate_code`."""
+        resolve_sampling(self.config.sample, {"max_tokens": max_tokens}, num_beams=num_beams)
+        (tokens,), (limit,) = self._encode([check_prompt(prompt)], max_tokens)
+        with self._lock:
+            found = beam_search(
+                self.graphdef,
+                self.params,
+                tokens,
+                num_beams=num_beams,
+                max_tokens=limit,
+                eoa_id=self.tokenizer.eoa_id,
+                pad_id=self.tokenizer.pad_id,
+            )
+        return decode_answer(self.tokenizer, found[0].tokens)
+
+    def logits(self, tokens: ArrayLike, prefix_len: ArrayLike | None = None) -> Float[Array, "B T V"]:
+        """Runs the plain forward, for anyone who wants to look inside.
+
+        Args:
+          tokens: [B, T] token ids.
+          prefix_len: [B] lengths of the prompts, whose tokens see each other in both directions (not under
+            `mask: causal`); None: no prompt.
+
+        Raises:
+          UsageError: Not a matrix of token ids, or not one length a row.
+        """
+        ids = np.asarray(tokens)
+        vocab_size = self.config.model.vocab_size
+        if ids.ndim != 2 or ids.dtype.kind not in "iu" or not ids.size or ids.min() < 0 or ids.max() >= vocab_size:
+            raise UsageError(f"tokens must be a non-empty [B, T] array of ids in [0, {vocab_size})")
+        lengths = np.asarray(np.zeros(len(ids), int) if prefix_len is None else prefix_len)
+        if lengths.shape != ids.shape[:1]:
+            raise UsageError(f"prefix_len must have shape [{len(ids)}], one length a row, not {list(lengths.shape)}")
+        with self._lock:
+            return _logits(self.graphdef, self.params, ids.astype(np.int32), lengths.astype(np.int32))
+
+    @property
+    def num_params(self) -> int:
+        """Trainable parameters."""
+        return count_params(self.config.model)
+
+    @property
+    def device(self) -> str:
+        """`cpu`, `gpu`, `tpu` or `mps`."""
+        return device_kind(next(iter(jax.tree.leaves(self.params)[0].devices())))
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the weights under their `hrm_text` names; computed anew each time."""
+        return hash_state_dict(to_state_dict(self.config.model, self.params))
+
+    def __repr__(self) -> str:
+        path = f", path={self.metadata['path']!r}" if "path" in self.metadata else ""
+        return (
+            f"HRMCodeGen(core={self.config.model.core!r}, num_params={self.num_params}, device={self.device!r}{path})"
+        )
+
+    def _encode(self, prompts: Sequence[str], max_tokens: int | None) -> tuple[list[list[int]], list[int]]:
+        """Returns each prompt's tokens and how long its answer may be."""
+        if not all(prompt.strip() for prompt in prompts):
+            raise PromptError("prompt must be non-empty and <2048 chars")
+        encoded = [encode_prompt(self.tokenizer, prompt) for prompt in prompts]
+        strict = max_tokens is not None
+        wanted = self.config.sample.max_tokens if max_tokens is None else max_tokens
+        return encoded, answer_limits(encoded, wanted, max_seq_len=self.config.model.max_seq_len, strict=strict)
+
+
+@functools.partial(jax.jit, static_argnames="graphdef")
+def _logits(graphdef: nnx.GraphDef, params: nnx.State, tokens: jax.Array, prefix_len: jax.Array) -> jax.Array:
+    prefix_mask = jnp.arange(tokens.shape[1])[None, :] < prefix_len[:, None]
+    return merge(graphdef, params)(tokens, prefix_mask=prefix_mask)

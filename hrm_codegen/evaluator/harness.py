@@ -1,0 +1,299 @@
+"""Evaluation: problems in, verdicts out, each on disk as soon as it is known.
+
+The main thread asks the model chunk after chunk; a pool of threads drives one program each. Effects meet here;
+what a program does is the sandbox's business, what verdicts mean the report's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hrm_codegen.data.problem import Problem, to_dict
+from hrm_codegen.errors import DatasetError, UsageError
+from hrm_codegen.evaluator.assemble import assemble_program
+from hrm_codegen.evaluator.completions import Asking, ask
+from hrm_codegen.evaluator.known_programs import self_check
+from hrm_codegen.evaluator.report import EvalResult, SampleResult, compute_metrics, program_of
+from hrm_codegen.evaluator.results_log import ResultsLog
+from hrm_codegen.evaluator.runner import OnTimeout, Runner
+from hrm_codegen.evaluator.samples import Sample, read_samples, samples_sha256
+from hrm_codegen.evaluator.sandbox import PosixSandbox, Sandbox
+from hrm_codegen.evaluator.verdicts import ProgramResult, Verdict, check_timeout
+
+_LOG = logging.getLogger("hrm_codegen.evaluator")
+
+Dataset = str | Path | Iterable[Problem | Mapping[str, Any]]
+
+
+def evaluate(
+    model: Any,
+    dataset: Dataset,
+    *,
+    k: int | Sequence[int] = (1, 10),
+    num_samples: int | None = None,
+    timeout: float | int = 2.0,
+    workers: int | None = None,
+    batch_size: int = 64,
+    limit: int | None = None,
+    out: str | Path | None = None,
+    on_timeout: OnTimeout = "skip",
+    seed: int | None = None,
+    temperature: float | int | None = None,
+    max_tokens: int | None = None,
+    top_p: float | int | None = None,
+    on_result: Callable[[SampleResult], None] | None = None,
+    prompt_tests: int | None = None,
+    dataset_name: str | None = None,
+    sandbox: Sandbox | None = None,
+) -> EvalResult:
+    """Scores a model: draws programs, runs them, estimates pass@k.
+
+    Args:
+      model: `HRMCodeGen`, or anything with its `generate` or `generate_code`.
+      dataset: File of problems (JSON array or lines), or problems.
+      k: The k of each pass@k.
+      num_samples: Programs a problem, at least max(k); None: max(k).
+      timeout: CPU seconds a program; the wall limit is larger.
+      workers: Programs run at a time; None: one a core.
+      batch_size: Sequences decoded together.
+      limit: First so many problems only.
+      out: Folder for `results.jsonl` and `report.json`; an interrupted run of the same settings goes on there.
+      on_timeout: `skip` counts a timeout as a failure, `raise` raises `EvaluationTimeout`.
+      seed: Of the sampling; None: the model's configuration, else 0.
+      temperature: None: the model's default; likewise `max_tokens` and `top_p`.
+      max_tokens: Longest answer.
+      top_p: Nucleus of the sampling.
+      on_result: Called with each new result, one at a time, from a worker's thread.
+      prompt_tests: Asserts that a prompt shows; None: as in the model's training, else 1.
+      dataset_name: For the report; None: the file's name.
+      sandbox: None: the default one.
+
+    Raises:
+      UsageError: For k above n, or a folder of other settings.
+      DatasetError: For a file that is no data set, or a problem without tests.
+      SandboxError: If the self-check fails, or a program could not be judged.
+    """
+    ks = _check_k(k)
+    count = max(ks) if num_samples is None else num_samples
+    if count < max(ks):
+        raise UsageError(f"n must be ≥ max(k): n is {count}, k is {', '.join(map(str, ks))}")
+    if batch_size < 1:
+        raise UsageError(f"batch_size must be at least 1, got {batch_size}")
+    data = _load(dataset, dataset_name, limit)
+    asking = Asking(
+        num_samples=count,
+        batch_size=batch_size,
+        prompt_tests=_configured(prompt_tests, model, ("data", "prompt_tests"), 1),
+        seed=_configured(seed, model, ("sample", "seed"), 0),
+        sampling={
+            name: _configured(value, model, ("sample", name), None)
+            for name, value in (("temperature", temperature), ("max_tokens", max_tokens), ("top_p", top_p))
+        },
+    )
+    settings = {
+        "num_samples": count,
+        "timeout": float(timeout),
+        "seed": asking.seed,
+        "prompt_tests": asking.prompt_tests,
+        **asking.sampling,
+    }
+    run = _Run(
+        data=data, ks=ks, model=_identity(model), settings=settings, sandbox=sandbox or PosixSandbox(), seed=asking.seed
+    )
+    with run.open(out, workers=workers, on_timeout=on_timeout, on_result=on_result) as (runner, log):
+        missing = [(p, [i for i in range(count) if (p.task_id, i) not in runner.results]) for p in data.problems]
+        for answers in ask(model, [(problem, indexes) for problem, indexes in missing if indexes], asking):
+            problem = answers.problem
+            for index, text in answers.texts.items():
+                assembled = assemble_program(problem, text, "answer")
+                program = program_of(problem, assembled.code, timeout)
+                runner.submit(problem.task_id, index, program, completion=text, changes=assembled.changes)
+            if answers.refused:
+                for index in range(count):
+                    runner.record(_unanswered(problem, index, answers.refused))
+        return run.finish(runner, log)
+
+
+def score_samples(
+    samples: str | Path | Iterable[Mapping[str, Any]],
+    dataset: Dataset,
+    *,
+    k: int | Sequence[int] = (1, 10),
+    timeout: float | int = 2.0,
+    workers: int | None = None,
+    limit: int | None = None,
+    out: str | Path | None = None,
+    on_timeout: OnTimeout = "skip",
+    on_result: Callable[[SampleResult], None] | None = None,
+    dataset_name: str | None = None,
+    sandbox: Sandbox | None = None,
+) -> EvalResult:
+    """Scores programs made by anyone: rows of `task_id` and `completion` or `solution`.
+
+    `samples` is a JSONL file, or rows. A problem without samples counts as failed. A k above the samples of some
+    problem is left out, with a notice; UsageError if none is left. The other arguments, and the errors, are those of
+    `evaluate`.
+    """
+    data = _load(dataset, dataset_name, limit)
+    chosen = {problem.task_id: problem for problem in data.problems}
+    known = [sample for sample in read_samples(samples, data.all_problems) if sample.task_id in chosen]
+    if not known:
+        raise DatasetError("no samples for the problems of the data set")
+    ks = _possible_k(_check_k(k), known)
+    absent = len(chosen) - len({sample.task_id for sample in known})
+    if absent:
+        _LOG.warning("%d of %d problems have no sample: counted as failed", absent, len(chosen))
+    settings = {"timeout": float(timeout), "samples_sha256": samples_sha256(known)}
+    name = str(samples) if isinstance(samples, str | Path) else None
+    run = _Run(data=data, ks=ks, model={"name": name}, settings=settings, sandbox=sandbox or PosixSandbox(), seed=0)
+    with run.open(out, workers=workers, on_timeout=on_timeout, on_result=on_result) as (runner, log):
+        for sample in known:
+            if (sample.task_id, sample.index) in runner.results:
+                continue
+            problem = chosen[sample.task_id]
+            assembled = assemble_program(problem, sample.text, sample.kind)
+            program = program_of(problem, assembled.code, timeout)
+            runner.submit(sample.task_id, sample.index, program, completion=sample.text, changes=assembled.changes)
+        return run.finish(runner, log)
+
+
+def pass_at_k(
+    model: Any,
+    dataset: Dataset,
+    k: int | Sequence[int] = (1, 10),
+    timeout: float | int = 2.0,
+    *,
+    on_timeout: OnTimeout = "skip",
+    **options: Any,
+) -> dict[str, float]:
+    """Returns `{"pass@1": ..., "pass@10": ...}`; `evaluate` takes the same options and tells more."""
+    result = evaluate(model, dataset, k=k, timeout=timeout, on_timeout=on_timeout, **options)
+    return {f"pass@{each}": result.metrics[f"pass@{each}"] for each in result.settings["k"]}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Data:
+    """Problems: `all_problems` of the data set, the `problems` within the limit, and what the report says of them."""
+
+    problems: list[Problem]
+    all_problems: list[Problem]
+    name: str
+    sha256: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Run:
+    """What the two kinds of evaluation share: checks before, log and runner during, the report after."""
+
+    data: _Data
+    ks: tuple[int, ...]
+    model: dict[str, Any]
+    settings: dict[str, Any]
+    sandbox: Sandbox
+    seed: int
+
+    @contextlib.contextmanager
+    def open(
+        self, out: str | Path | None, *, workers: int | None, **how: Any
+    ) -> Iterator[tuple[Runner, ResultsLog | None]]:
+        """Yields the runner, with what an earlier run left, and the log (None without a folder)."""
+        check_timeout(self.settings["timeout"])
+        # Content says more than a path, and stays the same when a file moves. k is not part: it changes no sample.
+        model = self.model.get("sha256") or self.settings.get("samples_sha256") or self.model
+        identity = {"dataset_sha256": self.data.sha256, "model": model, "sandbox": self.sandbox.describe()}
+        fingerprint = identity | self.settings
+        with contextlib.ExitStack() as stack:
+            log = stack.enter_context(ResultsLog(out, fingerprint)) if out is not None else None
+            self_check(self.sandbox)
+            runner = Runner(self.sandbox, workers=workers or _cores(), log=log, **how)
+            yield stack.enter_context(runner), log
+
+    def finish(self, runner: Runner, log: ResultsLog | None) -> EvalResult:
+        """Waits for the last verdict, and reports."""
+        runner.wait()
+        order = {problem.task_id: number for number, problem in enumerate(self.data.problems)}
+        mine = [result for result in runner.results.values() if result.task_id in order]
+        samples = tuple(sorted(mine, key=lambda result: (order[result.task_id], result.sample)))
+        result = EvalResult(
+            metrics=compute_metrics(self.data.problems, samples, self.ks, seed=self.seed),
+            samples=samples,
+            dataset={"name": self.data.name, "sha256": self.data.sha256, "problems": len(self.data.problems)},
+            model=self.model,
+            sandbox=self.sandbox.describe(),
+            settings={"k": list(self.ks), **self.settings},
+        )
+        runner.check_harness()
+        if log is not None:
+            log.write_report(result)
+        return result
+
+
+def _load(dataset: Dataset, name: str | None, limit: int | None) -> _Data:
+    from hrm_codegen.data import load_problems
+
+    if limit is not None and limit < 1:
+        raise UsageError(f"limit must be at least 1, got {limit}")
+    problems = load_problems(dataset)
+    for problem in problems[:limit]:
+        if not problem.test_list:
+            raise DatasetError(f"task {problem.task_id} has no tests: any program would pass")
+    digest = hashlib.sha256(json.dumps([to_dict(problem) for problem in problems], sort_keys=True).encode())
+    name = name or (str(dataset) if isinstance(dataset, str | Path) else "problems")
+    return _Data(problems=problems[:limit], all_problems=problems, name=name, sha256=digest.hexdigest())
+
+
+def _check_k(k: int | Sequence[int]) -> tuple[int, ...]:
+    ks = tuple(sorted({k} if isinstance(k, int) else set(k)))
+    if not ks or ks[0] < 1:
+        raise UsageError(f"every k must be at least 1, got {list(ks)}")
+    return ks
+
+
+def _possible_k(ks: tuple[int, ...], samples: Sequence[Sample]) -> tuple[int, ...]:
+    counts: dict[str, int] = {}
+    for sample in samples:
+        counts[sample.task_id] = counts.get(sample.task_id, 0) + 1
+    task_id, least = min(counts.items(), key=lambda item: item[1])
+    dropped = [k for k in ks if k > least]
+    reason = f"task {task_id} has {least} sample{'s' if least > 1 else ''}"
+    if len(dropped) == len(ks):
+        raise UsageError(f"n must be ≥ max(k): {reason}, k is {', '.join(map(str, ks))}")
+    for k in dropped:
+        _LOG.warning("no pass@%d: %s", k, reason)
+    return tuple(k for k in ks if k <= least)
+
+
+def _unanswered(problem: Problem, index: int, reason: str) -> SampleResult:
+    result = ProgramResult(verdict=Verdict.LOAD_ERROR, message=f"no program: the model refused the prompt ({reason})")
+    return SampleResult(task_id=problem.task_id, sample=index, result=result, completion="")
+
+
+def _configured(value: Any, model: Any, path: tuple[str, str], default: Any) -> Any:
+    """Returns `value`, or the model's configuration at `path`, or `default`: the first that says something."""
+    if value is not None:
+        return value
+    section = getattr(getattr(model, "config", None), path[0], None)
+    return getattr(section, path[1], default)
+
+
+def _identity(model: Any) -> dict[str, Any]:
+    name = getattr(getattr(model, "config", None), "name", None) or type(model).__name__
+    path = getattr(model, "metadata", {}).get("path")
+    return {
+        "name": name,
+        "path": None if path is None else str(path),
+        "sha256": getattr(model, "sha256", None),
+        "params": getattr(model, "num_params", None),
+    }
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
