@@ -9,7 +9,8 @@ from hrm_codegen.data.basics.operation import Constants, Kind, Operation, letter
 _edit = partial(Operation, takes=Kind.STR, gives=Kind.STR)
 
 _SWAPS: tuple[Constants, ...] = tuple((old, new) for old in "aeionrst" for new in "xz*-_")
-_AFFIXES: tuple[Constants, ...] = tuple((affix,) for affix in "a s x ed er ing re un my too ! ? # >".split())
+_AFFIX_LIST = ("a", "s", "x", "ed", "er", "ing", "re", "un", "my", "too", "!", "?", "#", ">")
+_AFFIXES: tuple[Constants, ...] = tuple((affix,) for affix in _AFFIX_LIST)
 
 STRINGS = (
     _edit(
