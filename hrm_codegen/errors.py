@@ -33,9 +33,13 @@ class UsageError(HRMCodeGenError, ValueError):
 
 
 class ConfigError(HRMCodeGenError, ValueError):
-    """A configuration with a missing, unknown or impossible field."""
+    """A configuration with missing, unknown or impossible fields; each argument is one complete message."""
 
     exit_code = 2
+
+    def render(self) -> str:
+        """Returns a labelled line for each message."""
+        return "\n".join(f"ConfigError: {message}" for message in self.args)
 
 
 class PromptError(HRMCodeGenError, ValueError):

@@ -15,11 +15,11 @@ from typing import IO, Any
 
 @contextlib.contextmanager
 def atomic_write(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[Any]]:
-    """Opens a temporary file beside `path` and renames it to `path` on success.
+    r"""Opens a temporary file beside `path` and renames it to `path` on success.
 
     Args:
       path: The file to make or replace; missing parent folders are made.
-      mode: `w` for UTF-8 text with "\\n" line ends, `wb` for bytes.
+      mode: `w` for UTF-8 text with "\n" line ends, `wb` for bytes.
 
     Yields:
       The open file. If the block raises, also by Ctrl-C, `path` is as it was and nothing is left beside it.

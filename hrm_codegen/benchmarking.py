@@ -1,0 +1,140 @@
+"""Throughput of a model on this machine: the real train step and the real decoder, compile time apart.
+
+Not a profiler and not a score: rows are random tokens, full to the last position, and decoding never stops early, so
+that two models or two machines do the same work.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import jax
+import numpy as np
+
+from hrm_codegen.errors import UsageError
+from hrm_codegen.typing import Batch
+
+if TYPE_CHECKING:
+    from hrm_codegen.codegen import HRMCodeGen
+    from hrm_codegen.config import ModelConfig
+
+PROMPT_SHARE = 0.25
+
+
+def benchmark(model: HRMCodeGen, seq_len: int = 256, batch_size: int = 8, steps: int = 10) -> dict[str, float]:
+    """Measures training and decoding.
+
+    Args:
+      model: Its configuration decides optimizer, masks and dtype; its weights are not changed.
+      seq_len: Tokens a row; decoding writes three quarters of it after a prompt of one quarter.
+      batch_size: Rows a step, and sequences decoded together.
+      steps: Train steps that are timed, after one that isn't.
+
+    Returns:
+      `benchmark_training` and `benchmark_generation` in one dict.
+    """
+    return benchmark_training(model, seq_len, batch_size, steps) | benchmark_generation(model, seq_len, batch_size)
+
+
+def benchmark_training(model: HRMCodeGen, seq_len: int = 256, batch_size: int = 8, steps: int = 10) -> dict[str, float]:
+    """Times the train step at its most expensive, with the last truncation of the gradient's warm-up.
+
+    Returns:
+      tokens_per_sec, ms_per_step, compile_sec (0.x with a warm cache) and peak_mem_mb: the device's own peak, or what
+      the compiled step says that it needs, on backends that do not count (CPU).
+    """
+    from hrm_codegen.model import bp_schedule
+    from hrm_codegen.training import make_optimizer, make_train_step
+    from hrm_codegen.training.state import create_state
+
+    if min(seq_len, batch_size, steps) < 1 or seq_len < 4:
+        raise UsageError(f"benchmark needs seq_len >= 4, batch_size >= 1, steps >= 1: {seq_len}, {batch_size}, {steps}")
+    config = model.config
+    if batch_size % config.train.grad_accum:
+        raise UsageError(f"batch_size {batch_size} is not a multiple of train.grad_accum {config.train.grad_accum}")
+    tx, schedule = make_optimizer(config.optim, config.train.num_steps, model.params)
+    state = create_state(model.params, tx, ema=config.optim.ema_decay > 0)
+    batch = _random_batch(config.model, batch_size, seq_len)
+    step = make_train_step(model.graphdef, tx, schedule, config)
+    passes = bp_schedule(config.model, config.train)[-1][1]
+
+    start = time.perf_counter()
+    compiled = step.lower(state, batch, bp_passes=passes).compile()  # type: ignore[attr-defined]
+    compile_sec = time.perf_counter() - start
+
+    state, metrics = jax.block_until_ready(compiled(state, batch))
+    start = time.perf_counter()
+    for _ in range(steps):
+        state, metrics = compiled(state, batch)
+    jax.block_until_ready((state, metrics))
+    seconds = (time.perf_counter() - start) / steps
+    return {
+        "tokens_per_sec": batch_size * seq_len / seconds,
+        "ms_per_step": 1e3 * seconds,
+        "compile_sec": compile_sec,
+        "peak_mem_mb": _peak_bytes(compiled) / 2**20,
+    }
+
+
+def benchmark_generation(model: HRMCodeGen, seq_len: int = 256, batch_size: int = 8) -> dict[str, float]:
+    """Times decoding with the cache, prefill included.
+
+    Returns:
+      gen_tokens_per_sec over all sequences, gen_ms_per_token of one sequence, gen_compile_sec.
+    """
+    from hrm_codegen.config import SampleConfig
+    from hrm_codegen.generation import generate
+
+    prompt_len = max(1, int(PROMPT_SHARE * seq_len))
+    max_tokens = seq_len - prompt_len
+    rng = np.random.default_rng(0)
+    prompts = rng.integers(0, model.config.model.vocab_size, (batch_size, prompt_len)).tolist()
+
+    def decode() -> float:
+        start = time.perf_counter()
+        generate(
+            model.graphdef,
+            model.params,
+            prompts,
+            num_samples=1,
+            seeds=list(range(batch_size)),
+            sampling=SampleConfig(max_tokens=max_tokens),
+            eoa_id=-1,  # No token ends an answer: every sequence runs to the end.
+            pad_id=model.tokenizer.pad_id,
+            batch_size=batch_size,
+        )
+        return time.perf_counter() - start
+
+    first, seconds = decode(), decode()
+    return {
+        "gen_tokens_per_sec": batch_size * max_tokens / seconds,
+        "gen_ms_per_token": 1e3 * seconds / max_tokens,
+        "gen_compile_sec": max(first - seconds, 0.0),
+    }
+
+
+def _random_batch(config: ModelConfig, batch_size: int, seq_len: int) -> Batch:
+    """One document a row, its first quarter the prompt."""
+    rng = np.random.default_rng(0)
+    tokens = rng.integers(0, config.vocab_size, (batch_size, seq_len + 1), dtype=np.int32)
+    positions = np.broadcast_to(np.arange(seq_len, dtype=np.int32), (batch_size, seq_len))
+    prefix = positions < PROMPT_SHARE * seq_len
+    return Batch(
+        tokens=tokens[:, :-1],
+        targets=tokens[:, 1:],
+        positions=positions,
+        segment_ids=np.ones_like(positions),
+        prefix_mask=prefix,
+        loss_mask=~prefix,
+    )
+
+
+def _peak_bytes(compiled: Any) -> float:
+    stats = jax.local_devices()[0].memory_stats() or {}
+    if "peak_bytes_in_use" in stats:
+        return float(stats["peak_bytes_in_use"])
+    need = compiled.memory_analysis()
+    return float(need.argument_size_in_bytes + need.output_size_in_bytes + need.temp_size_in_bytes) - float(
+        need.alias_size_in_bytes
+    )

@@ -1,0 +1,73 @@
+"""`hrm-codegen doctor`: what is installed, what jax can see, and the line that installs what is missing."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import platform
+import sys
+
+from hrm_codegen.cli import output
+from hrm_codegen.version import __version__
+
+CORE = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "tokenizers", "safetensors")
+EXTRAS = {
+    "wandb": "wandb",
+    "huggingface_hub": "hub",
+    "torch": "torch",
+    "transformers": "hf",
+    "onnxruntime": "export",
+    "fastapi": "serve",
+    "grpcio": "grpc",
+    "tensorflow-datasets": "tfds",
+    "jax-cuda12-plugin": "cuda12",
+    "jax-cuda13-plugin": "cuda13",
+    "libtpu": "tpu",
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of `doctor`."""
+    parser.add_argument("--json", action="store_true", help="as one JSON object")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Prints the findings; fails if a core package is missing."""
+    packages = {name: _version(name) for name in (*CORE, *EXTRAS)}
+    found = {
+        "hrm-codegen": __version__,
+        "python": sys.version.split()[0],
+        "platform": platform.platform(),
+        "packages": packages,
+        "devices": _devices(),
+    }
+    if args.json:
+        print(output.json_line(found))
+    else:
+        print(f"hrm-codegen {__version__}, Python {found['python']}, {found['platform']}")
+        print(f"devices: {found['devices']}")
+        print(output.table([{"package": name, "version": _cell(name, packages[name])} for name in packages]))
+    return 0 if all(packages[name] for name in CORE) else 1
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _cell(package: str, version: str | None) -> str:
+    if version is not None:
+        return version
+    return f'not installed: pip install "hrm-codegen[{EXTRAS[package]}]"' if package in EXTRAS else "MISSING"
+
+
+def _devices() -> str:
+    try:
+        import jax
+
+        return ", ".join(f"{device.platform}:{device.id} ({device.device_kind})" for device in jax.devices())
+    except (ImportError, RuntimeError) as error:  # What doctor is for: say it instead of failing.
+        return f"none: {error}"

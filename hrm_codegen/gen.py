@@ -1,0 +1,12 @@
+"""`python -m hrm_codegen.gen`: the absl front door with `--mode=gen`."""
+
+from __future__ import annotations
+
+from absl import flags
+
+from hrm_codegen import main
+
+flags.adopt_module_key_flags(main)
+
+if __name__ == "__main__":
+    main.run(mode="gen")

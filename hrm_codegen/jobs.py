@@ -1,0 +1,274 @@
+"""The work behind the front doors: train, evaluate, generate, measure.
+
+The command line and the absl binary differ in how they read arguments and print results; what happens in between is
+here, once. Arguments that are None leave the choice to the configuration inside the checkpoint. Nothing is printed:
+notices go to the log, results are returned. jax is imported inside the functions, after the device was chosen.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hrm_codegen.errors import DatasetError, UsageError
+
+if TYPE_CHECKING:
+    from hrm_codegen.codegen import HRMCodeGen
+    from hrm_codegen.config import Config
+    from hrm_codegen.data import Problem
+    from hrm_codegen.evaluator import EvalResult
+
+MBPP_TEST = Path("data/mbpp/test_raw.json")
+_LOGGER = logging.getLogger("hrm_codegen.jobs")
+
+
+def train(
+    config: Config, *, resume: bool | str = False, init_from: str | None = None, device: str = "auto"
+) -> dict[str, float]:
+    """Trains as the configuration says.
+
+    Args:
+      config: `data.train` names the data.
+      resume: True goes on with the latest run of this configuration, a path with that run.
+      init_from: Checkpoint whose weights (not optimizer or step) are the start.
+      device: Where to compute.
+
+    Returns:
+      The metrics of `Trainer.fit`.
+
+    Raises:
+      DatasetError: If no data is named, or it isn't there.
+    """
+    _start_jax(device)
+    from hrm_codegen.codegen import HRMCodeGen
+    from hrm_codegen.training import Trainer
+
+    model = None if init_from is None else HRMCodeGen.from_pretrained(init_from, device=device)
+    return Trainer(model, config.data.train, config.data.eval, config).fit(resume=resume)
+
+
+def evaluate(
+    *,
+    ckpt: str | None,
+    data: str | None,
+    samples: str | None = None,
+    k: Sequence[int] | None = None,
+    num_samples: int | None = None,
+    timeout: float | None = None,
+    limit: int | None = None,
+    out: str | None = None,
+    temperature: float | None = None,
+    top_p: float | None = None,
+    max_tokens: int | None = None,
+    seed: int | None = None,
+    batch_size: int | None = None,
+    workers: int | None = None,
+    device: str = "auto",
+) -> EvalResult:
+    """Scores a checkpoint, or completions made by anyone.
+
+    Args:
+      ckpt: Checkpoint; None: the newest local best one.
+      data: Problems: a file or the name of a data set; None: `data/mbpp/test_raw.json` if present, else basics' test.
+      samples: JSONL of completions to score instead of a model's.
+      k: The k of each pass@k.
+      num_samples: Programs a problem.
+      timeout: CPU seconds a program.
+      limit: First so many problems only.
+      out: Folder for `results.jsonl` and `report.json`.
+      temperature: Of the sampling; 0 is greedy.
+      top_p: Nucleus of the sampling.
+      max_tokens: Longest answer.
+      seed: Of the sampling.
+      batch_size: Sequences decoded together.
+      workers: Programs run at a time.
+      device: Where to compute.
+
+    Raises:
+      UsageError: If there are fewer samples than the largest k.
+    """
+    problems, name = load_evaluation_data(data)
+    if samples is not None:
+        from hrm_codegen.evaluator import score_samples
+
+        how = {"k": k, "timeout": timeout, "limit": limit, "out": out, "workers": workers}
+        return score_samples(samples, problems, dataset_name=name, **_given(how))
+    if k is not None and num_samples is not None and num_samples < max(k):  # known before the model is loaded
+        raise UsageError(f"n must be ≥ max(k): n is {num_samples}, k is {', '.join(map(str, k))}")
+    model = load_model(ckpt, device=device)
+    from hrm_codegen import evaluator
+
+    configured = model.config.eval
+    if k is None:
+        k, num_samples = configured.k, num_samples or configured.num_samples
+    return evaluator.evaluate(
+        model,
+        problems,
+        k=k,
+        num_samples=num_samples,
+        timeout=configured.timeout if timeout is None else timeout,
+        workers=workers or configured.workers,
+        batch_size=batch_size or configured.batch_size,
+        limit=limit or configured.limit,
+        out=out,
+        seed=seed,
+        temperature=temperature,
+        max_tokens=max_tokens,
+        top_p=top_p,
+        dataset_name=name,
+    )
+
+
+def generate(
+    *,
+    ckpt: str | None,
+    prompts: list[str],
+    max_tokens: int | None = None,
+    temperature: float | None = None,
+    top_p: float | None = None,
+    top_k: int | None = None,
+    seed: int | None = None,
+    batch_size: int | None = None,
+    num_beams: int | None = None,
+    device: str = "auto",
+) -> list[str]:
+    """Writes one program a prompt.
+
+    The i-th prompt is drawn with `seed + i`: equal prompts get different answers, and the answer to a prompt does not
+    depend on `batch_size`.
+
+    Args:
+      ckpt: Checkpoint; None: the newest local best one.
+      prompts: What to write.
+      max_tokens: Longest answer.
+      temperature: 0 is greedy.
+      top_p: Nucleus.
+      top_k: Keep the k likeliest tokens.
+      seed: Of the first prompt.
+      batch_size: Sequences decoded together.
+      num_beams: Beam search of this width instead of sampling.
+      device: Where to compute.
+
+    Returns:
+      Code, in the order of the prompts.
+    """
+    model = load_model(ckpt, device=device)
+    if num_beams is not None:
+        length = _given({"max_tokens": max_tokens})
+        return [model.beam_search(prompt, num_beams=num_beams, **length) for prompt in prompts]
+    first = model.config.sample.seed if seed is None else seed
+    options = {
+        "max_tokens": max_tokens,
+        "temperature": temperature,
+        "top_p": top_p,
+        "top_k": top_k,
+        "batch_size": batch_size,
+    }
+    answers = model.generate(prompts, seeds=[first + i for i in range(len(prompts))], **_given(options))
+    return [samples[0] for samples in answers]
+
+
+def measure(
+    *,
+    ckpt: str | None = None,
+    config: Config | None = None,
+    what: str = "both",
+    seq_len: int = 256,
+    batch_size: int = 8,
+    steps: int = 10,
+    device: str = "auto",
+) -> dict[str, float]:
+    """Measures throughput.
+
+    Args:
+      ckpt: Checkpoint to measure; None: the newest local best one.
+      config: Fresh weights of this configuration instead of a checkpoint.
+      what: `train`, `gen` or `both`.
+      seq_len: Tokens a row.
+      batch_size: Rows.
+      steps: Train steps timed.
+      device: Where to compute.
+
+    Returns:
+      The figures of `benchmarking`.
+    """
+    if config is None:
+        model = load_model(ckpt, device=device)
+    else:
+        _start_jax(device)
+        from hrm_codegen.codegen import HRMCodeGen
+
+        model = HRMCodeGen.from_config(config, device=device)
+    from hrm_codegen import benchmarking
+
+    if what == "train":
+        return benchmarking.benchmark_training(model, seq_len, batch_size, steps)
+    if what == "gen":
+        return benchmarking.benchmark_generation(model, seq_len, batch_size)
+    return benchmarking.benchmark(model, seq_len, batch_size, steps)
+
+
+def load_model(ckpt: str | None, *, device: str = "auto") -> HRMCodeGen:
+    """Loads a checkpoint, or the newest local best one; the log says which."""
+    _start_jax(device)
+    from hrm_codegen.codegen import HRMCodeGen
+
+    return HRMCodeGen.from_pretrained(ckpt, device=device)
+
+
+def load_evaluation_data(data: str | None) -> tuple[list[Problem], str]:
+    """Loads the problems to score on, and their name for the report.
+
+    Args:
+      data: A file, the name of a data set (its test split), or None for the default.
+
+    Raises:
+      DatasetError: If it is neither a file nor a name.
+    """
+    from hrm_codegen import data as datasets
+
+    if data is None and MBPP_TEST.is_file():
+        data = str(MBPP_TEST)
+    if data is None:
+        _LOGGER.info("no --data and no %s: using the test split of basics", MBPP_TEST)
+        data = "basics"
+    if Path(data).exists():
+        return datasets.load_problems(data), data
+    names = [info.name for info in datasets.available()]
+    if data not in names:
+        raise DatasetError(f"no file {data}, and no data set of that name (there are: {', '.join(names)})")
+    return datasets.get_reader(data).load(source=None)["test"], f"{data}/test"
+
+
+def enable_compile_cache() -> None:
+    """Keeps compiled programs on disk, so that only the first run of a shape waits for the compiler.
+
+    In `$HRM_CODEGEN_CACHE/jax` or `~/.cache/hrm-codegen/jax`, unless jax has a folder already
+    (`JAX_COMPILATION_CACHE_DIR`).
+    """
+    import jax
+
+    if jax.config.values["jax_compilation_cache_dir"] is None:
+        root = Path(os.environ.get("HRM_CODEGEN_CACHE") or Path.home() / ".cache" / "hrm-codegen")
+        jax.config.update("jax_compilation_cache_dir", str(root / "jax"))
+
+
+def _start_jax(device: str) -> None:
+    """Sets jax up; has to come before its first array, because a mesh is made of the default backend's devices."""
+    import jax
+
+    enable_compile_cache()
+    if device == "cpu":
+        jax.config.update("jax_platforms", "cpu")
+    elif device != "auto":
+        from hrm_codegen.parallel.devices import find_device
+
+        _LOGGER.debug("device: %s", find_device(device))
+
+
+def _given(options: dict[str, Any]) -> dict[str, Any]:
+    """Leaves out what was not asked for, so that the callee's default holds."""
+    return {name: value for name, value in options.items() if value is not None}
