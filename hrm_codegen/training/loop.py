@@ -25,7 +25,7 @@ from hrm_codegen.training.metrics import LateMetrics, Meter, MetricWriters
 from hrm_codegen.training.runs import RunPaths
 from hrm_codegen.training.setup import Setup
 from hrm_codegen.training.state import TrainState
-from hrm_codegen.training.stop import StopRequest
+from hrm_codegen.training.stop import SIGNALS, StopRequest
 
 _log = logging.getLogger("hrm_codegen.training")
 
@@ -107,10 +107,12 @@ class Loop:
         while self.step < train.num_steps and not reason:
             self._train_step()
             reason = stop.reason
-            last = self.step == train.num_steps
-            if reason is None and (last or self.step % train.eval_every == 0):
+            if reason in SIGNALS:
+                break  # whoever sent it may not wait for a validation
+            last = reason is not None or self.step == train.num_steps
+            if last or self.step % train.eval_every == 0:
                 self._evaluate()
-            if reason is None and (last or self.step % train.checkpoint_every == 0):
+            if last or self.step % train.checkpoint_every == 0:
                 self._save()
         if reason:
             self._save()

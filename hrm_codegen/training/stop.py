@@ -13,6 +13,8 @@ from typing import Any
 
 _log = logging.getLogger("hrm_codegen.training")
 
+SIGNALS = ("SIGTERM", "Ctrl-C")  # the reasons that cannot wait
+
 
 class StopRequest:
     """A context manager that turns signals and a time limit into a question asked between steps.

@@ -259,6 +259,16 @@ def test_a_time_limit_stops_and_saves(monkeypatch):
     assert Trainer(None, ROWS, None, with_train(out_dir="out", num_steps=1)).fit(resume=True)["steps"] == 1.0
 
 
+def test_a_time_limit_leaves_time_for_the_last_validation(monkeypatch):
+    from hrm_codegen.training.stop import StopRequest
+
+    reasons = iter([None, None, "time limit"])  # before the first step, after it, after the second
+    monkeypatch.setattr(StopRequest, "reason", property(lambda _: next(reasons)))
+    metrics = Trainer(None, ROWS, EVAL_ROWS, with_train(out_dir="out")).fit()
+    assert (metrics["steps"], metrics["best_step"]) == (2.0, 2.0)
+    assert metrics["best_loss"] == metrics["eval_loss"]
+
+
 def test_the_first_interrupt_saves_and_the_second_aborts():
     interrupt = lambda: os.kill(os.getpid(), signal.SIGINT)  # noqa: E731
     metrics = Trainer(None, ROWS, EVAL_ROWS, with_train(out_dir="one"), callbacks=[Spy(interrupt)]).fit()
