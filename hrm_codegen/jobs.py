@@ -90,6 +90,10 @@ def evaluate(
     Raises:
       UsageError: If there are fewer samples than the largest k.
     """
+    if samples is None:
+        from hrm_codegen.interop import find_bundle
+
+        find_bundle(ckpt)  # a wrong name is known before data is loaded or generated
     problems, name = load_evaluation_data(data)
     if samples is not None:
         from hrm_codegen.evaluator import score_samples

@@ -98,7 +98,7 @@ def test_the_sdk_example(tmp_path, monkeypatch) -> None:
     assert greedy.startswith(shorter)
     assert len(shorter) < len(greedy)
     assert model.beam_search(prompt, max_tokens=16, num_beams=1) == greedy
-    with pytest.raises(ValueError, match="^prompt must be non-empty and <2048 chars$"):
+    with pytest.raises(ValueError, match=r"^prompt must be non-empty and <2048 chars$"):
         model.generate_code("x" * 2048)
 
     # 3.4 Evaluate: this model knows nothing, a model that answers with the reference everything.
@@ -106,11 +106,11 @@ def test_the_sdk_example(tmp_path, monkeypatch) -> None:
     assert set(scores) == {"pass@1", "pass@2"}
     assert all(0.0 <= value <= 1.0 for value in scores.values())
 
-    class Oracle:
-        solutions = {p.text: p.code for p in hc.data.load_problems("data/mbpp/test_raw.json")}
+    solutions = {problem.text: problem.code for problem in hc.data.load_problems("data/mbpp/test_raw.json")}
 
+    class Oracle:
         def generate_code(self, prompt: str, **_: object) -> str:
-            return next(code for text, code in self.solutions.items() if prompt.startswith(text))
+            return next(code for text, code in solutions.items() if prompt.startswith(text))
 
     perfect = hc.evaluator.pass_at_k(Oracle(), "data/mbpp/test_raw.json", k=(1, 2))
     assert perfect == {"pass@1": 1.0, "pass@2": 1.0}

@@ -18,6 +18,7 @@ from hrm_codegen.cli import options, output
 
 if TYPE_CHECKING:
     from hrm_codegen.data import Problem
+    from hrm_codegen.evaluator import EvalResult
 
 NUM_SAMPLES = 10
 PER_LEVEL = 12
@@ -70,7 +71,8 @@ def run(args: argparse.Namespace) -> int:
     _say("eval", "--ckpt", ckpt, "--data", sample, "--k", 1, NUM_SAMPLES)
     result = jobs.evaluate(ckpt=str(ckpt), data=str(sample), k=(1, NUM_SAMPLES), device=args.device)
 
-    prompt = data.render_prompt(problems[0], num_tests=result.settings["prompt_tests"])
+    shown, solved = _best_solved(problems, result)
+    prompt = data.render_prompt(shown, num_tests=result.settings["prompt_tests"])
     _say("gen", "--ckpt", ckpt, "--temperature", 0, "--prompt", prompt)
     (code,) = jobs.generate(ckpt=str(ckpt), prompts=[prompt], temperature=0.0, device=args.device)
 
@@ -81,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     minutes = (time.monotonic() - start) / 60
     print(f"Pass@k on {len(problems)} tasks of basics that the model has not seen:\n\n{render_table(result)}")
-    print(f"\nThe first of them:\n\n{prompt}\n\nIts answer, drawn greedily:\n\n{code}")
+    print(f"\n{solved}:\n\n{prompt}\n\nIts answer, drawn greedily:\n\n{code}")
     print(f"\n{minutes:.1f} minutes; the model is {ckpt}")
     return 0
 
@@ -97,6 +99,16 @@ def _repeated(option: str, values: list[str]) -> list[str]:
 def _free(out: Path) -> Path:
     """Returns the folder of a new run, beside those of earlier demos."""
     return next(path for number in itertools.count(1) if not (path := out / f"run-{number}").exists())
+
+
+def _best_solved(problems: list[Problem], result: EvalResult) -> tuple[Problem, str]:
+    """Returns the task of the highest level with the most samples that passed, and words to introduce it."""
+    passed = {problem.task_id: 0 for problem in problems}
+    for sample in result.samples:
+        passed[sample.task_id] += sample.verdict == "passed"
+    best = max(problems, key=lambda problem: (passed[problem.task_id] > 0, problem.level or 0, passed[problem.task_id]))
+    count = passed[best.task_id]
+    return best, f"One of them (level {best.level}; {count} of its {NUM_SAMPLES} samples pass)"
 
 
 def _by_level(problems: list[Problem], count: int) -> list[Problem]:

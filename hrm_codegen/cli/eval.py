@@ -44,9 +44,13 @@ def run(args: argparse.Namespace) -> int:
         _refuse_model_options(args)
     from hrm_codegen import jobs
     from hrm_codegen.evaluator import render_table
+    from hrm_codegen.interop import find_bundle
 
     results = []
     checkpoints = args.ckpt or [None]
+    if args.samples is None and len(checkpoints) > 1:
+        for checkpoint in checkpoints:  # not only after the ones before it were scored
+            find_bundle(checkpoint)
     for number, checkpoint in enumerate(checkpoints, start=1):
         several = args.out is not None and len(checkpoints) > 1
         result = jobs.evaluate(

@@ -57,7 +57,10 @@ class Answers:
 
 
 def ask(model: Any, wanted: Sequence[tuple[Problem, Sequence[int]]], asking: Asking) -> Iterator[Answers]:
-    """Yields the answers to each problem, in order, generating chunk after chunk.
+    """Yields the answers to each problem, generating chunk after chunk.
+
+    A model with `generate` is asked the shortest prompts first: prompts of about one length decode together without
+    padding, and need few compiled shapes.
 
     Args:
       model: See the module's docstring.
@@ -91,8 +94,9 @@ def _ask_in_batches(
     generate: Callable[..., Any], wanted: Sequence[tuple[Problem, Sequence[int]]], asking: Asking
 ) -> Iterator[Answers]:
     size = max(1, asking.batch_size // asking.num_samples)
-    for start in range(0, len(wanted), size):
-        chunk = wanted[start : start + size]
+    ordered = sorted(wanted, key=lambda item: len(_prompt(item[0], asking)))
+    for start in range(0, len(ordered), size):
+        chunk = ordered[start : start + size]
         try:
             answers = _generate(generate, [problem for problem, _ in chunk], asking)
         except PromptError:

@@ -63,7 +63,8 @@ def generate(
     assert len(seeds) == len(prompts)
     results: list[list[Completion]] = [[] for _ in prompts]
     for length, indices in by_bucket(prompts).items():
-        rows = min(len(indices), max(1, batch_size // num_samples))
+        # Powers of two below the full batch: a short group wastes little, and few shapes are compiled.
+        rows = min(max(1, batch_size // num_samples), 1 << (len(indices) - 1).bit_length())
         for chunk, first, count in _chunks(indices, rows, num_samples, batch_size):
             tokens, lengths = pad_rows([prompts[i] for i in chunk], rows=rows, length=length, pad_id=pad_id)
             padded_seeds = [seeds[i] for i in chunk] + [0] * (rows - len(chunk))

@@ -106,6 +106,13 @@ def test_eval_of_two_checkpoints_is_two_rows(home: Path):
     assert len(list(Path("two").glob("*/report.json"))) == 2
 
 
+def test_eval_knows_every_checkpoint_before_it_scores_the_first(home: Path):
+    ran = hc("eval", "--ckpt", "best.pt", "nosuch.pt", "--data", "tasks.jsonl", "--k", 1, "--out", "none")
+    assert ran.code == 1
+    assert "nosuch.pt" in ran.err
+    assert not Path("none").exists()
+
+
 def test_eval_of_given_samples(home: Path):
     rows = [
         {"task_id": task_id, "completion": TASKS[i]["code"] if i % 2 else "def f(): pass"}

@@ -6,6 +6,7 @@ import jax
 import pytest
 
 from hrm_codegen import jobs
+from hrm_codegen.errors import ModelNotFoundError
 
 
 @pytest.fixture
@@ -54,3 +55,9 @@ def test_default_evaluation_data_is_basics_otherwise(tmp_path: Path, monkeypatch
 
     monkeypatch.setattr("hrm_codegen.data.registry.get_reader", lambda name: Reader())
     assert jobs.load_evaluation_data(None) == (["a problem"], "basics/test")
+
+
+def test_a_wrong_checkpoint_is_known_before_data_is_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ModelNotFoundError, match=r"nosuch\.pt"):
+        jobs.evaluate(ckpt="nosuch.pt", data="neither a file nor a name")
