@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--fast", action="store_true", help="the smoke configuration: seconds, and a model that knows nothing"
     )
     parser.add_argument(
-        "--minutes", type=options.positive_float, default=10.0, metavar="M", help="of training, at most (10)"
+        "--minutes", type=options.positive_float, default=6.0, metavar="M", help="of training, at most (6)"
     )
     parser.add_argument("--json", action="store_true", help="results as one JSON object, the last line of stdout")
     parser.set_defaults(run=run)
