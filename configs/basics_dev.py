@@ -37,6 +37,7 @@ def get_config() -> ConfigDict:
             "train": {
                 "num_steps": 1500,
                 "batch_size": 5,
+                "log_every": 50,
                 "eval_every": 250,
                 "checkpoint_every": 500,
             },
