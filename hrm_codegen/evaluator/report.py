@@ -193,7 +193,11 @@ def _summary(result: EvalResult, *, named: bool) -> str:
 
 
 def _label(result: EvalResult) -> str:
-    return str(result.model.get("path") or result.model.get("name") or "samples")
+    path = result.model.get("path")
+    if path is None:
+        return str(result.model.get("name") or "samples")
+    here = Path.cwd()
+    return str(Path(path).relative_to(here) if Path(path).is_relative_to(here) else path)
 
 
 def _estimate(metrics: Mapping[str, float], k: int) -> str:
