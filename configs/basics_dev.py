@@ -1,7 +1,7 @@
 """Basics: a tiny model (0.7 M parameters) on the generated suite `basics`, the first run to make.
 
-Cost: 1500 steps of 960 tokens, about four minutes on two CPU cores. Four heads matter: with two, copying the constants
-of the prompt into the program takes twice as long to learn.
+Cost: 1500 steps of 960 tokens, about four minutes on two CPU cores. How the sizes
+were chosen is in docs/decisions.md.
 
     hrm-codegen data basics
     python -m hrm_codegen.main --config=configs/basics_dev.py --mode=train
