@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from fractions import Fraction
 from statistics import NormalDist
 
 from hrm_codegen.errors import UsageError
@@ -21,7 +20,7 @@ _RESAMPLED_VALUES = 1_000_000
 def estimate_pass_at_k(n: int, c: int, k: int) -> float:
     """Returns the unbiased estimate of "at least one of k samples is right".
 
-    1 - C(n - c, k) / C(n, k): exact for n <= 10,000, to about 1e-15 relative beyond.
+    1 - C(n - c, k) / C(n, k): correctly rounded for n <= 10,000, to about 1e-15 relative beyond.
 
     Args:
       n: Samples drawn, at least 1.
@@ -35,10 +34,9 @@ def estimate_pass_at_k(n: int, c: int, k: int) -> float:
     if n - c < k:
         return 1.0
     if n <= _EXACT_LIMIT:
-        return float(1 - Fraction(math.comb(n - c, k), math.comb(n, k)))
-    # C(n-c, k) / C(n, k) is symmetric in c and k: take the product with fewer factors.
-    few, many = min(c, k), max(c, k)
-    return -math.expm1(math.fsum(math.log1p(-many / (n - i)) for i in range(few)))
+        draws = math.comb(n, k)
+        return (draws - math.comb(n - c, k)) / draws
+    return 0.0 - math.expm1(_log_share(n, c, k))  # not -expm1: c = 0 would be -0.0
 
 
 def pass_pow_k(n: int, c: int, k: int) -> float:
@@ -50,9 +48,8 @@ def pass_pow_k(n: int, c: int, k: int) -> float:
     if c < k:
         return 0.0
     if n <= _EXACT_LIMIT:
-        return float(Fraction(math.comb(c, k), math.comb(n, k)))
-    few, many = min(n - c, k), max(n - c, k)
-    return math.exp(math.fsum(math.log1p(-many / (n - i)) for i in range(few)))
+        return math.comb(c, k) / math.comb(n, k)
+    return math.exp(_log_share(n, n - c, k))
 
 
 def wilson_interval(successes: float | int, n: int, *, confidence: float = 0.95) -> tuple[float, float]:
@@ -104,6 +101,17 @@ def bootstrap_interval(
     )
     low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(low), float(high)
+
+
+def _log_share(n: int, without: int, k: int) -> float:
+    """Returns log(C(n - without, k) / C(n, k)), the share of draws that avoid `without` of the n samples."""
+    few, many = min(without, k), max(without, k)  # the share is symmetric: take the product with fewer factors
+    terms = (
+        # An exact numerator where 1 - many / (n - i) would cancel.
+        math.log1p(-many / (n - i)) if 2 * many < n - i else math.log((n - i - many) / (n - i))
+        for i in range(few)
+    )
+    return math.fsum(terms)
 
 
 def _check_counts(n: int, c: int, k: int) -> None:

@@ -33,11 +33,43 @@ def test_pass_pow_k_is_the_share_of_draws_that_are_all_right(counts):
     assert pass_pow_k(n, c, k) == float(Fraction(sum(map(all, draws)), len(draws)))
 
 
-def test_pass_at_k_equals_exact_arithmetic_up_to_sixty_samples():
+def pascal(size):
+    """Binomial coefficients by addition alone."""
+    rows = [[1]]
+    for _ in range(size):
+        rows.append([1, *map(sum, itertools.pairwise(rows[-1])), 1])
+    return rows
+
+
+def test_both_estimators_equal_rational_arithmetic_up_to_sixty_samples():
+    choose = pascal(60)
     for n in range(1, 61):
         for c in range(n + 1):
             for k in range(1, n + 1):
-                assert estimate_pass_at_k(n, c, k) == float(1 - Fraction(comb(n - c, k), comb(n, k)))
+                # Draws of k by how many of them are right, j of the c and k - j of the others.
+                draws = {j: choose[c][j] * choose[n - c][k - j] for j in range(max(0, k - (n - c)), min(c, k) + 1)}
+                total = sum(draws.values())
+                some_right = Fraction(sum(count for j, count in draws.items() if j >= 1), total)
+                assert Fraction(estimate_pass_at_k(n, c, k)) == Fraction(float(some_right))
+                assert Fraction(pass_pow_k(n, c, k)) == Fraction(float(Fraction(draws.get(k, 0), total)))
+
+
+def no_success_in_a_row(n, c, k):
+    """The share of k draws without replacement that are all wrong, draw after draw."""
+    wrong = n - c
+    numerator = denominator = 1
+    for i in range(k):
+        numerator, denominator = numerator * max(wrong - i, 0), denominator * (n - i)
+    return Fraction(numerator, denominator)
+
+
+@pytest.mark.parametrize("c", [0, 1, 2, 37, 5_000, 9_900, 9_998, 9_999, 10_000])
+@pytest.mark.parametrize("k", [1, 2, 10, 100, 5_000, 9_900, 9_999, 10_000])
+def test_ten_thousand_samples_are_exact_to_rounding(c, k):
+    n = 10_000
+    some_right, all_right = 1 - no_success_in_a_row(n, c, k), no_success_in_a_row(n, n - c, k)
+    assert abs(Fraction(estimate_pass_at_k(n, c, k)) - some_right) <= some_right * Fraction(1, 10**12)
+    assert abs(Fraction(pass_pow_k(n, c, k)) - all_right) <= all_right * Fraction(1, 10**12) + Fraction(1, 10**320)
 
 
 @pytest.mark.parametrize(("n", "c", "k"), [(200, 37, 1), (10_000, 1, 100), (10_000, 37, 5_000), (10_000, 9_000, 7)])
@@ -51,11 +83,16 @@ def test_large_counts_stay_within_rounding_of_exact_arithmetic(n, c, k):
     exact = float(1 - Fraction(comb(n - c, k), comb(n, k)))
     power = float(Fraction(comb(n - c, k), comb(n, k)))
     assert estimate_pass_at_k(n, c, k) == pytest.approx(exact, rel=1e-13)
-    assert pass_pow_k(n, n - c, k) == pytest.approx(power, rel=1e-11)
+    assert pass_pow_k(n, n - c, k) == pytest.approx(power, rel=1e-13)
+
+
+def test_a_share_near_zero_of_many_samples_does_not_cancel():
+    for c in (10, 100):
+        assert pass_pow_k(20_000, c, 10) == pytest.approx(comb(c, 10) / comb(20_000, 10), rel=1e-13)
 
 
 def test_large_counts_at_the_ends():
-    assert estimate_pass_at_k(20_000, 0, 5) == 0.0
+    assert str(estimate_pass_at_k(20_000, 0, 5)) == "0.0"  # and not -0.0
     assert estimate_pass_at_k(20_000, 19_999, 2) == 1.0
     assert pass_pow_k(20_000, 20_000, 5) == 1.0
     assert pass_pow_k(20_000, 4, 5) == 0.0
