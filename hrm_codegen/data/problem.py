@@ -23,6 +23,7 @@ class Problem:
       challenge_test_list: Harder tests, run only when asked for.
       entry_point: The function under test, if known.
       prompt_code: Code that a *completion* continues (HumanEval's stub); empty where an answer is a whole program.
+      timeout_factor: Multiplies a program's CPU seconds (HumanEval+ and MBPP+ have hundreds of inputs).
       source: The data set's name.
       split: `train`, `validation`, `test` or `prompt`.
       level: Depth of composition for `basics`; None elsewhere.
@@ -36,6 +37,7 @@ class Problem:
     challenge_test_list: tuple[str, ...] = ()
     entry_point: str | None = None
     prompt_code: str = ""
+    timeout_factor: float = 1.0
     source: str = ""
     split: str = ""
     level: int | None = None

@@ -6,7 +6,6 @@ mappings. Not a data set's reader: those (`readers/`) also know where to get the
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import gzip
 import json
@@ -19,7 +18,8 @@ from typing import Any
 
 from hrm_codegen.config.files import atomic_write
 from hrm_codegen.data.problem import Problem, to_dict
-from hrm_codegen.data.rows import Place, parse_row
+from hrm_codegen.data.row_fields import Place
+from hrm_codegen.data.rows import parse_row
 from hrm_codegen.errors import DatasetError
 
 _log = logging.getLogger("hrm_codegen.data")
@@ -29,8 +29,8 @@ def load_problems(source: str | os.PathLike[str] | Iterable[Any], *, require_cod
     """Reads problems.
 
     Args:
-      source: A path (JSON array or JSON lines, `.gz` or not), or rows: mappings with the fields of MBPP or HumanEval
-        (a `datasets.Dataset` is one such iterable), or problems.
+      source: A path (JSON array or JSON lines, `.gz` or not), or rows: mappings with the fields of MBPP, HumanEval,
+        MBPP+ or HumanEval+ (a `datasets.Dataset` is one such iterable), or problems.
       require_code: Refuse rows without a reference solution, which training needs.
 
     Returns:
@@ -104,7 +104,7 @@ def _read_rows(path: Path) -> Sequence[Any]:
         return _json_lines(text, path)
     try:
         return json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # an integer of 5,000 digits is a plain ValueError
         place = f"line {error.lineno}" if isinstance(error, json.JSONDecodeError) else "it"
         raise DatasetError(f"{place} is not valid JSON: {error} ({path})") from error
 
@@ -117,14 +117,20 @@ def _json_lines(text: str, path: Path) -> list[Any]:
             continue
         try:
             rows.append(json.loads(line))
-        except (json.JSONDecodeError, RecursionError) as error:
-            if not rows:
-                with contextlib.suppress(json.JSONDecodeError, RecursionError):
-                    json.loads(text)
-                    raise DatasetError(f"{path} holds one object; expected a JSON array or JSON lines") from error
+        except (ValueError, RecursionError) as error:
+            if not rows and _is_json(text):
+                raise DatasetError(f"{path} holds one object; expected a JSON array or JSON lines") from error
             reason = f"{error.msg} at column {error.colno}" if isinstance(error, json.JSONDecodeError) else error
             raise DatasetError(f"line {number} is not valid JSON: {reason} ({path})") from error
     return rows
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _rows_in_memory(source: Iterable[Any]) -> Iterable[Any]:

@@ -1,38 +1,21 @@
 """One row of somebody's data set becomes a `Problem`, or an error that names the row and the field.
 
-Knows the fields of MBPP, sanitized MBPP, HumanEval and of our own saved form. Not a file reader: `problems.py` finds
-the rows.
+Knows the fields of MBPP, sanitized MBPP, HumanEval and of our own saved form; `evalplus.py` knows those of HumanEval+
+and MBPP+. Not a file reader: `problems.py` finds the rows.
 """
 
 from __future__ import annotations
 
 import ast
 import dataclasses
+import math
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
+from hrm_codegen.data import evalplus
 from hrm_codegen.data.problem import Problem
-from hrm_codegen.errors import DatasetError
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Place:
-    """Where a row comes from, for messages and for the ids of rows that have none.
-
-    Attributes:
-      number: The row's number, from 1.
-      file: The file's name as the user gave it; empty for rows that are in memory.
-      stem: The data set's name when the row does not say it.
-    """
-
-    number: int
-    file: str = ""
-    stem: str = ""
-
-    def error(self, message: str) -> DatasetError:
-        """Returns `row 3 <message> (file)`, to be raised."""
-        return DatasetError(f"row {self.number} {message}" + (f" ({self.file})" if self.file else ""))
+from hrm_codegen.data.row_fields import Place, filled_field, newlines, text_field, texts_field
 
 
 def parse_row(row: Any, place: Place) -> Problem:
@@ -40,7 +23,7 @@ def parse_row(row: Any, place: Place) -> Problem:
 
     Args:
       row: A mapping with the fields of MBPP (`text` or `prompt`, `code`, `test_list`, ...), of HumanEval (`prompt`,
-        `canonical_solution`, `test`, `entry_point`), or of a saved `Problem`.
+        `canonical_solution`, `test`, `entry_point`), of HumanEval+ or MBPP+, or of a saved `Problem`.
       place: Where the row is.
 
     Raises:
@@ -51,36 +34,15 @@ def parse_row(row: Any, place: Place) -> Problem:
     # JSON fields that are null, and the columns that HF fills with None, mean "not there".
     row = {key: value for key, value in row.items() if value is not None}
     task_id = _task_id(row, place)
-    source = _text(row, "source", place) or place.stem
+    source = text_field(row, "source", place) or place.stem
+    if evalplus.is_release_row(row):
+        return dataclasses.replace(evalplus.parse_release_row(row, place), task_id=task_id, source=source)
+    if evalplus.is_mbpp_plus_row(row):
+        task_id = f"Mbpp/{task_id}" if task_id.isdigit() else task_id  # as in the release, and so in people's samples
+        return dataclasses.replace(evalplus.parse_mbpp_plus_row(row, place), task_id=task_id, source=source)
     if "test_list" not in row and {"prompt", "test", "entry_point"} <= set(row):
         return dataclasses.replace(_human_eval(row, place), task_id=task_id, source=source)
-    text_field = "text" if "text" in row else "prompt"
-    if text_field not in row:
-        raise place.error('has no "text" (nor "prompt"): the description of what to write')
-    text = _text(row, text_field, place)
-    tests = _texts(row, "test_list", place)
-    if not text.strip() and not tests:
-        raise place.error(f'has an empty "{text_field}" and no "test_list": nothing says what to write')
-    prompt_code = _text(row, "prompt_code", place)
-    code = _text(row, "code", place)
-    setup = [*_texts(row, "test_imports", place), _text(row, "test_setup_code", place)]
-    level = row.get("level")
-    if level is not None and (isinstance(level, bool) or not isinstance(level, int)):
-        raise place.error(f'has a "level" that is no integer: {level!r}')
-    return Problem(
-        task_id=task_id,
-        text=text,
-        # The stub of a completion is verbatim, so its program has to begin with it byte for byte.
-        code=code if prompt_code else normalize_code(code),
-        test_list=tests,
-        test_setup_code="\n".join(part for part in setup if part),
-        challenge_test_list=_texts(row, "challenge_test_list", place),
-        entry_point=_text(row, "entry_point", place) or None,
-        prompt_code=prompt_code,
-        source=source,
-        split=_text(row, "split", place),
-        level=level,
-    )
+    return dataclasses.replace(_mbpp(row, place), task_id=task_id, source=source)
 
 
 def normalize_code(code: str) -> str:
@@ -89,7 +51,7 @@ def normalize_code(code: str) -> str:
     A step that would change the syntax tree (a blank or a tab inside of a string) is not taken; code that does not
     parse keeps everything but its line ends.
     """
-    code = _newlines(code)
+    code = newlines(code)
     tree = _tree(code)
     if tree is None:
         return code
@@ -100,20 +62,51 @@ def normalize_code(code: str) -> str:
     return code
 
 
+def _mbpp(row: Mapping[str, Any], place: Place) -> Problem:
+    description = "text" if "text" in row else "prompt"
+    if description not in row:
+        raise place.error('has no "text" (nor "prompt"): the description of what to write')
+    text = text_field(row, description, place)
+    tests = texts_field(row, "test_list", place)
+    if not text.strip() and not tests:
+        raise place.error(f'has an empty "{description}" and no "test_list": nothing says what to write')
+    prompt_code = text_field(row, "prompt_code", place)
+    code = text_field(row, "code", place)
+    setup = [*texts_field(row, "test_imports", place), text_field(row, "test_setup_code", place)]
+    level = row.get("level")
+    if level is not None and (isinstance(level, bool) or not isinstance(level, int)):
+        raise place.error(f'has a "level" that is no integer: {level!r}')
+    factor = row.get("timeout_factor", 1.0)
+    if isinstance(factor, bool) or not isinstance(factor, int | float) or not 0 < factor < math.inf:
+        raise place.error(f'has a "timeout_factor" that is no positive number: {factor!r}')
+    return Problem(
+        task_id="",
+        text=text,
+        # The stub of a completion is verbatim, so its program has to begin with it byte for byte.
+        code=code if prompt_code else normalize_code(code),
+        test_list=tests,
+        test_setup_code="\n".join(part for part in setup if part),
+        challenge_test_list=texts_field(row, "challenge_test_list", place),
+        entry_point=text_field(row, "entry_point", place) or None,
+        prompt_code=prompt_code,
+        timeout_factor=float(factor),
+        split=text_field(row, "split", place),
+        level=level,
+    )
+
+
 def _human_eval(row: Mapping[str, Any], place: Place) -> Problem:
-    prompt, test, entry_point = (_text(row, field, place) for field in ("prompt", "test", "entry_point"))
-    for field, value in (("prompt", prompt), ("test", test), ("entry_point", entry_point)):
-        if not value.strip():
-            raise place.error(f'has an empty "{field}"')
-    solution = _text(row, "canonical_solution", place)
+    prompt, test, entry_point = (filled_field(row, field, place) for field in ("prompt", "test", "entry_point"))
+    solution = text_field(row, "canonical_solution", place)
     return Problem(
         task_id="",
         text=prompt,
         prompt_code=prompt,
         code=prompt + solution if solution else "",
-        test_list=(f"{test}\ncheck({entry_point})",),
+        test_list=(f"{evalplus.without_numpy(test)}\ncheck({entry_point})",),
         entry_point=entry_point,
-        split=_text(row, "split", place),
+        timeout_factor=evalplus.timeout_factor(test),
+        split=text_field(row, "split", place),
     )
 
 
@@ -122,36 +115,6 @@ def _task_id(row: Mapping[str, Any], place: Place) -> str:
     if isinstance(value, bool) or not isinstance(value, int | str):
         raise place.error(f'has a "task_id" that is neither text nor an integer: {value!r}')
     return str(value) or f"{place.stem or 'row'}/{place.number}"
-
-
-def _text(row: Mapping[str, Any], field: str, place: Place) -> str:
-    value = row.get(field, "")
-    if not isinstance(value, str):
-        raise place.error(f'has a "{field}" of type {type(value).__name__}, expected text')
-    return _newlines(_encodable(value, field, place))
-
-
-def _texts(row: Mapping[str, Any], field: str, place: Place) -> tuple[str, ...]:
-    values = row.get(field, ())
-    if isinstance(values, str | Mapping) or not isinstance(values, Iterable):
-        raise place.error(f'has a "{field}" of type {type(values).__name__}, expected a list of texts')
-    values = tuple(values)
-    for value in values:
-        if not isinstance(value, str):
-            raise place.error(f'has a "{field}" with a {type(value).__name__} in it, expected a list of texts')
-    return tuple(_newlines(_encodable(value, field, place)) for value in values)
-
-
-def _encodable(value: str, field: str, place: Place) -> str:
-    try:
-        value.encode()
-    except UnicodeEncodeError as error:
-        raise place.error(f'has half of a surrogate pair in "{field}", at character {error.start}') from error
-    return value
-
-
-def _newlines(text: str) -> str:
-    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _tree(code: str) -> str | None:

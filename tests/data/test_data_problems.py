@@ -92,7 +92,9 @@ def test_every_problem_of_the_developers_files_is_read(shared_data: Path) -> Non
     assert len(mbpp) == 474
     assert all("\r" not in p.code and p.code == p.code.strip("\n") for p in mbpp)
     assert [p.task_id for p in mbpp if "\t" in p.code] == ["669"]  # inside of a string
-    assert len(load_problems(shared_data / "sanitized-mbpp_without_test.json", require_code=True)) == 170
+    sanitized = load_problems(shared_data / "sanitized-mbpp_without_test.json", require_code=True)
+    assert len(sanitized) == 170
+    assert all(p.text and p.test_list and p.task_id.isdigit() for p in sanitized)
     assert len(load_problems(shared_data / "HumanEval_first20.jsonl.gz", require_code=True)) == 20
     assert len(load_problems(shared_data / "functions_with_asserts.jsonl", require_code=True)) == 346
 
@@ -144,6 +146,7 @@ FIELDS = st.fixed_dictionaries(
         "challenge_test_list": st.lists(TEXT).map(tuple),
         "entry_point": st.none() | TEXT,
         "prompt_code": st.just("") | TEXT,
+        "timeout_factor": st.floats(0, exclude_min=True, allow_infinity=False),
         "source": TEXT,
         "split": TEXT,
         "level": st.none() | st.integers(1, 4),
@@ -207,6 +210,8 @@ def test_missing_code_is_an_error_only_for_training(tmp_path: Path) -> None:
         (lines(ADD) + '{"text": "x"', r"line 2 is not valid JSON: .* at column"),
         ("[1, 2", "line 1 is not valid JSON"),
         ("[" * 100_000, "is not valid JSON"),
+        ("[" + "1" * 5_000 + "]", "is not valid JSON"),
+        ("1" * 5_000, "line 1 is not valid JSON"),
         ("hello", "line 1 is not valid JSON"),
         (json.dumps(ADD, indent=1), "holds one object; expected a JSON array or JSON lines"),
         ("[3]", "row 1 is a int, not an object"),
@@ -222,6 +227,8 @@ def test_missing_code_is_an_error_only_for_training(tmp_path: Path) -> None:
         (lines({**ADD, "test_list": [1]}), 'row 1 has a "test_list" with a int in it'),
         (lines({**ADD, "task_id": 1.5}), 'row 1 has a "task_id" that is neither'),
         (lines({**ADD, "level": "two"}), 'row 1 has a "level" that is no integer'),
+        (lines({**ADD, "timeout_factor": 0}), 'row 1 has a "timeout_factor" that is no positive number: 0'),
+        (lines({**ADD, "timeout_factor": True}), 'row 1 has a "timeout_factor" that is no positive number'),
         (lines({**ADD, "text": "\ud800"}), 'row 1 has half of a surrogate pair in "text", at character 0'),
         (lines({**HUMANEVAL, "entry_point": ""}), 'row 1 has an empty "entry_point"'),
     ],
