@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from hrm_codegen.config import Config
     from hrm_codegen.data import Problem
     from hrm_codegen.evaluator import EvalResult
+    from hrm_codegen.evaluator.sweep import Cell
 
 MBPP_TEST = Path("data/mbpp/test_raw.json")
 _LOGGER = logging.getLogger("hrm_codegen.jobs")
@@ -90,16 +91,37 @@ def evaluate(
     Raises:
       UsageError: If there are fewer samples than the largest k.
     """
-    if samples is None:
-        from hrm_codegen.interop import find_bundle
-
-        find_bundle(ckpt)  # a wrong name is known before data is loaded or generated
-    problems, name = load_evaluation_data(data)
+    how: dict[str, Any] = {"k": k, "timeout": timeout, "limit": limit, "workers": workers}
     if samples is not None:
         from hrm_codegen.evaluator import score_samples
 
-        how = {"k": k, "timeout": timeout, "limit": limit, "out": out, "workers": workers}
-        return score_samples(samples, problems, dataset_name=name, **_given(how))
+        problems, name = load_evaluation_data(data)
+        return score_samples(samples, problems, dataset_name=name, out=out, **_given(how))
+    from hrm_codegen.evaluator.sweep import Cell
+
+    how |= {"num_samples": num_samples, "max_tokens": max_tokens, "seed": seed, "batch_size": batch_size}
+    [result] = sweep(ckpt=ckpt, data=data, cells={Cell(temperature, top_p): out}, device=device, **how)
+    return result
+
+
+def sweep(
+    *,
+    ckpt: str | None,
+    data: str | None,
+    cells: Mapping[Cell, str | None],
+    k: Sequence[int] | None = None,
+    num_samples: int | None = None,
+    device: str = "auto",
+    **options: Any,
+) -> Iterator[EvalResult]:
+    """Yields the evaluation of each way to sample from a checkpoint, which is loaded once.
+
+    `cells` has the ways, each with the folder for its results, or None. The other arguments are those of `evaluate`.
+    """
+    from hrm_codegen.interop import find_bundle
+
+    find_bundle(ckpt)  # a wrong name is known before data is loaded or generated
+    problems, name = load_evaluation_data(data)
     if k is not None and num_samples is not None and num_samples < max(k):  # known before the model is loaded
         raise UsageError(f"n must be ≥ max(k): n is {num_samples}, k is {', '.join(map(str, k))}")
     model = load_model(ckpt, device=device)
@@ -108,22 +130,21 @@ def evaluate(
     configured = model.config.eval
     if k is None:
         k, num_samples = configured.k, num_samples or configured.num_samples
-    return evaluator.evaluate(
-        model,
-        problems,
-        k=k,
-        num_samples=num_samples,
-        timeout=configured.timeout if timeout is None else timeout,
-        workers=workers or configured.workers,
-        batch_size=batch_size or configured.batch_size,
-        limit=limit or configured.limit,
-        out=out,
-        seed=seed,
-        temperature=temperature,
-        max_tokens=max_tokens,
-        top_p=top_p,
-        dataset_name=name,
-    )
+    settings = {field: getattr(configured, field) for field in ("timeout", "limit", "batch_size", "workers")}
+    for number, (cell, out) in enumerate(cells.items(), start=1):
+        if len(cells) > 1:
+            _LOGGER.info("cell %d of %d of the sweep: %s", number, len(cells), cell.folder)
+        yield evaluator.evaluate(
+            model,
+            problems,
+            k=k,
+            num_samples=num_samples,
+            temperature=cell.temperature,
+            top_p=cell.top_p,
+            out=out,
+            dataset_name=name,
+            **settings | _given(options),
+        )
 
 
 def generate(

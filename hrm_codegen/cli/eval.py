@@ -6,14 +6,16 @@ import argparse
 import itertools
 import os
 import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hrm_codegen.cli import options, output
 from hrm_codegen.errors import UsageError
 
 if TYPE_CHECKING:
     from hrm_codegen.evaluator import EvalResult
+    from hrm_codegen.evaluator.sweep import Cell
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,13 +30,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--timeout", type=options.positive_float, metavar="S", help="CPU seconds a program")
     parser.add_argument("--limit", type=options.positive_int, metavar="N", help="first so many problems only")
-    options.add_sampling_options(parser)
+    options.add_sampling_options(parser, several=True)
     parser.add_argument("--workers", type=options.positive_int, metavar="N", help="programs run at a time")
     parser.add_argument("--out", metavar="DIR", help="keep results.jsonl and report.json there")
     parser.add_argument(
         "--show-failures", type=options.non_negative_int, default=0, metavar="N", help="show so many failures as diffs"
     )
-    parser.add_argument("--json", action="store_true", help="one JSON object a checkpoint, the last line of stdout")
+    parser.add_argument(
+        "--json", action="store_true", help="one JSON object an evaluation, a line each, the last lines of stdout"
+    )
     parser.set_defaults(run=run)
 
 
@@ -42,41 +46,63 @@ def run(args: argparse.Namespace) -> int:
     """Evaluates one after the other; prints the failures, then a table or JSON."""
     if args.samples is not None:
         _refuse_model_options(args)
-    from hrm_codegen import jobs
     from hrm_codegen.evaluator import render_table
+    from hrm_codegen.evaluator.report import label
+    from hrm_codegen.evaluator.sweep import grid, render_sweep
     from hrm_codegen.interop import find_bundle
 
-    results = []
     checkpoints = args.ckpt or [None]
     if args.samples is None and len(checkpoints) > 1:
         for checkpoint in checkpoints:  # not only after the ones before it were scored
             find_bundle(checkpoint)
+    cells = grid(_flat(args.temperature), _flat(args.top_p))
+    groups: list[list[EvalResult]] = []
     for number, checkpoint in enumerate(checkpoints, start=1):
         several = args.out is not None and len(checkpoints) > 1
-        result = jobs.evaluate(
-            ckpt=checkpoint,
-            data=args.data,
-            samples=args.samples,
-            k=options.int_list(args.k, "--k"),
-            num_samples=args.n,
-            timeout=args.timeout,
-            limit=args.limit,
-            out=f"{args.out}/{number}-{Path(checkpoint).stem}" if several else args.out,
-            temperature=args.temperature,
-            top_p=args.top_p,
-            max_tokens=args.max_tokens,
-            seed=args.seed,
-            batch_size=args.batch,
-            workers=args.workers,
-            device=args.device,
-        )
-        _print_failures(result, args.show_failures)
-        results.append(result)
+        out = f"{args.out}/{number}-{Path(checkpoint).stem}" if several else args.out
+        groups.append([])
+        for result in _evaluate(args, checkpoint, cells, out):
+            _print_failures(result, args.show_failures)
+            groups[-1].append(result)
+    results = [result for group in groups for result in group]
     if args.json:
         print("\n".join(output.json_line(result.to_json()) for result in results))
+    elif len(cells) > 1:
+        print("\n\n".join(f"{label(group[0])}\n{render_sweep(group)}" for group in groups))
     else:
         print(render_table(results))
     return 0
+
+
+def _evaluate(
+    args: argparse.Namespace, checkpoint: str | None, cells: Sequence[Cell], out: str | None
+) -> Iterable[EvalResult]:
+    """Evaluates samples, or a checkpoint in every cell; each cell of a sweep has its own folder."""
+    from hrm_codegen import jobs
+
+    common: dict[str, Any] = {
+        "data": args.data,
+        "k": options.int_list(args.k, "--k"),
+        "timeout": args.timeout,
+        "limit": args.limit,
+        "workers": args.workers,
+    }
+    if args.samples is not None:
+        return [jobs.evaluate(ckpt=None, samples=args.samples, out=out, **common)]
+    return jobs.sweep(
+        ckpt=checkpoint,
+        cells={cell: out if out is None or len(cells) == 1 else f"{out}/{cell.folder}" for cell in cells},
+        num_samples=args.n,
+        max_tokens=args.max_tokens,
+        seed=args.seed,
+        batch_size=args.batch,
+        device=args.device,
+        **common,
+    )
+
+
+def _flat(groups: Sequence[Sequence[float]] | None) -> list[float]:
+    return [value for group in groups or () for value in group]
 
 
 def _refuse_model_options(args: argparse.Namespace) -> None:

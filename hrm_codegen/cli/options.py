@@ -26,14 +26,26 @@ def add_config_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--size", metavar="PRESET", help="model preset: smoke, tiny, dev, 27m, hrm-text-1b")
 
 
-def add_sampling_options(parser: argparse.ArgumentParser) -> None:
-    """Adds what decides how answers are drawn; defaults are those of the checkpoint's configuration."""
+def add_sampling_options(parser: argparse.ArgumentParser, *, several: bool = False) -> None:
+    """Adds what decides how answers are drawn; defaults are those of the checkpoint's configuration.
+
+    Args:
+      parser: Of a command.
+      several: `--temperature` and `--top-p` take a list of values, with spaces or commas; they are lists of lists then.
+    """
     parser.add_argument(
         "--max", "--max-tokens", "--max-new-tokens", dest="max_tokens", type=positive_int, metavar="N",
         help="longest answer, in tokens",
     )  # fmt: skip
-    parser.add_argument("--temperature", type=non_negative_float, metavar="T", help="0 is greedy")
-    parser.add_argument("--top-p", type=probability, metavar="P", help="keep the likeliest tokens of this total")
+
+    def values(kind: Callable[[str], float]) -> dict[str, Any]:
+        return {"type": _comma_separated(kind), "nargs": "+"} if several else {"type": kind}
+
+    more = "; several: a sweep" if several else ""
+    parser.add_argument("--temperature", metavar="T", help=f"0 is greedy{more}", **values(non_negative_float))
+    parser.add_argument(
+        "--top-p", metavar="P", help=f"keep the likeliest tokens of this total{more}", **values(probability)
+    )
     parser.add_argument("--seed", type=int, metavar="N", help="of the draws")
     parser.add_argument("--batch", type=positive_int, metavar="N", help="sequences decoded together")
 
@@ -113,6 +125,10 @@ def complete(option: argparse.Action, names: Callable[..., list[str]]) -> None:
 def checkpoint_paths(prefix: str, **_: Any) -> list[str]:
     """Completes `--ckpt`: weight files and folders under what was typed so far."""
     return _paths(prefix, (".pt", ".safetensors"))
+
+
+def _comma_separated(kind: Callable[[str], float]) -> Callable[[str], list[float]]:
+    return lambda text: [kind(word) for word in text.split(",")]
 
 
 def _config_names(prefix: str, **_: Any) -> list[str]:

@@ -31,7 +31,8 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def json_line(value: Any) -> str:
     """Returns `value` as JSON on one line; infinities and NaN, which JSON has not, become null."""
-    return json.dumps(_finite(value), ensure_ascii=False, allow_nan=False, default=str)
+    line = json.dumps(_finite(value), ensure_ascii=False, allow_nan=False, default=str)
+    return line.encode("utf-8", "backslashreplace").decode("utf-8")  # lone surrogates, which no stream takes
 
 
 def _cell(value: Any) -> str:

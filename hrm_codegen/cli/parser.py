@@ -26,6 +26,7 @@ COMMANDS = {
     "export": "Export model formats",
 }
 MORE_COMMANDS = {
+    "report": "Compare finished evaluations: leaderboard, problems, significance, HTML",
     "config": "List, copy, show and check configurations",
     "demo": "From nothing to a trained, scored model in minutes (alias: quickstart)",
     "completion": "Print the shell's completion script",

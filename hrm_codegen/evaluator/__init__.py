@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hrm_codegen.evaluator.assemble import assemble_program
+    from hrm_codegen.evaluator.compare import Comparison, compare_runs
     from hrm_codegen.evaluator.diff import render_diff
     from hrm_codegen.evaluator.estimators import (
         bootstrap_interval,
@@ -20,16 +21,19 @@ if TYPE_CHECKING:
     from hrm_codegen.evaluator.harness import evaluate, pass_at_k, score_samples
     from hrm_codegen.evaluator.known_programs import self_check
     from hrm_codegen.evaluator.report import EvalResult, SampleResult, render_table
+    from hrm_codegen.evaluator.runs import find_runs, load_run
     from hrm_codegen.evaluator.samples import Sample, read_samples
     from hrm_codegen.evaluator.sandbox import PosixSandbox, Sandbox, run_program
     from hrm_codegen.evaluator.verdicts import Program, ProgramResult, Verdict
 
 _HOMES = {
     "assemble": ("assemble_program",),
+    "compare": ("Comparison", "compare_runs"),
     "diff": ("render_diff",),
     "estimators": ("bootstrap_interval", "estimate_pass_at_k", "pass_pow_k", "wilson_interval"),
     "harness": ("evaluate", "pass_at_k", "score_samples"),
     "report": ("EvalResult", "SampleResult", "render_table"),
+    "runs": ("find_runs", "load_run"),
     "samples": ("Sample", "read_samples"),
     "sandbox": ("PosixSandbox", "Sandbox", "run_program"),
     "known_programs": ("self_check",),
@@ -38,6 +42,7 @@ _HOMES = {
 _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "Comparison",
     "EvalResult",
     "PosixSandbox",
     "Program",
@@ -48,8 +53,11 @@ __all__ = [
     "Verdict",
     "assemble_program",
     "bootstrap_interval",
+    "compare_runs",
     "estimate_pass_at_k",
     "evaluate",
+    "find_runs",
+    "load_run",
     "pass_at_k",
     "pass_pow_k",
     "read_samples",

@@ -14,8 +14,11 @@ from typing import Any
 
 from hrm_codegen.config.files import atomic_write
 from hrm_codegen.data.problem import Problem
-from hrm_codegen.evaluator.estimators import bootstrap_interval, estimate_pass_at_k, wilson_interval
+from hrm_codegen.evaluator.estimators import bootstrap_interval, estimate_pass_at_k, pass_pow_k, wilson_interval
+from hrm_codegen.evaluator.table import estimate, layout, percent, visible
 from hrm_codegen.evaluator.verdicts import Program, ProgramResult, Verdict
+
+_KINDS: dict[str, Any] = {"str": str, "str | None": str | None, "float": int | float}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -58,14 +61,23 @@ class SampleResult:
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> SampleResult:
-        """Reads what `to_row` made; raises KeyError, TypeError or ValueError for anything else."""
-        fields = {field.name: row[field.name] for field in dataclasses.fields(ProgramResult)}
+        """Reads what `to_row` made, by this version or an earlier one, which had fewer fields in `ProgramResult`.
+
+        Raises:
+          KeyError, TypeError or ValueError: For anything else.
+        """
+        fields = {field.name: row[field.name] for field in dataclasses.fields(ProgramResult) if field.name in row}
+        kinds = {field.name: _KINDS.get(str(field.type), object) for field in dataclasses.fields(ProgramResult)}
+        kinds |= {"task_id": str, "sample": int, "completion": str, "changes": list}
+        for name, kind in kinds.items():
+            if name in row and not isinstance(row[name], kind):
+                raise TypeError(f"{name} is {row[name]!r:.40}")
         return cls(
             task_id=row["task_id"],
             sample=row["sample"],
             result=ProgramResult(**fields | {"verdict": Verdict(row["verdict"])}),
             completion=row["completion"],
-            changes=tuple(row["changes"]),
+            changes=tuple(map(str, row["changes"])),
         )
 
 
@@ -74,7 +86,7 @@ class EvalResult:
     """An evaluation.
 
     Attributes:
-      metrics: `pass@k`, its interval `pass@k_low` and `pass@k_high`, `pass@k_levelN`, counts; floats only.
+      metrics: `pass@k`, its interval `pass@k_low` and `pass@k_high`, `pass^k`, `pass@k_levelN`, counts; floats only.
       samples: By problem in the order of the data set, then by number.
       dataset: name, sha256 (of the problems, whatever the file's format), problems.
       model: name, path, sha256, params, as far as the model tells.
@@ -112,9 +124,6 @@ def compute_metrics(
 ) -> dict[str, float]:
     """Returns all metrics of an evaluation.
 
-    The interval of pass@1 is Wilson's over problems; that of other k is a percentile bootstrap over problems, or
-    Wilson's where all problems have the same estimate and a bootstrap has no width.
-
     Args:
       problems: All that were asked; one without samples counts as failed.
       samples: Their verdicts.
@@ -123,24 +132,13 @@ def compute_metrics(
     """
     drawn = Counter(sample.task_id for sample in samples)
     right = Counter(sample.task_id for sample in samples if sample.verdict is Verdict.PASSED)
+    tallies = {p.task_id: (drawn[p.task_id], right[p.task_id]) for p in problems}
     levels = sorted({problem.level for problem in problems if problem.level is not None})
     metrics: dict[str, float] = {}
     for k in ks:
-        values = {
-            p.task_id: estimate_pass_at_k(drawn[p.task_id], right[p.task_id], k) if drawn[p.task_id] else 0.0
-            for p in problems
-        }
-        everything = list(values.values())
-        metrics[f"pass@{k}"] = sum(everything) / len(everything)
-        constant = min(everything) == max(everything)
-        interval = (
-            wilson_interval(min(sum(everything), len(everything)), len(everything))
-            if k == 1 or constant
-            else bootstrap_interval(everything, seed=seed)
-        )
-        metrics[f"pass@{k}_low"], metrics[f"pass@{k}_high"] = interval
+        metrics |= metrics_of_k(list(tallies.values()), k, seed=seed)
         for level in levels:
-            chosen = [values[p.task_id] for p in problems if p.level == level]
+            chosen = [estimate_problem(*tallies[p.task_id], k) for p in problems if p.level == level]
             metrics[f"pass@{k}_level{level}"] = sum(chosen) / len(chosen)
     counts = Counter(sample.verdict for sample in samples)
     metrics["n_problems"] = float(len(problems))
@@ -149,6 +147,33 @@ def compute_metrics(
     metrics["n_timeouts"] = float(sum(sample.verdict.is_timeout for sample in samples))
     metrics["n_errors"] = float(sum(sample.verdict.is_error for sample in samples))
     return metrics | {f"n_{verdict}": float(counts[verdict]) for verdict in Verdict}
+
+
+def estimate_problem(n: int, c: int, k: int) -> float:
+    """Returns pass@k of a problem with c right ones of n samples; without samples it counts as failed."""
+    return estimate_pass_at_k(n, c, k) if n else 0.0
+
+
+def metrics_of_k(tallies: Sequence[tuple[int, int]], k: int, *, seed: int = 0) -> dict[str, float]:
+    """Returns `pass@k`, the ends of its interval, and `pass^k`: means over problems.
+
+    The interval of pass@1 is Wilson's over problems; that of other k is a percentile bootstrap over problems, or
+    Wilson's where all problems have the same estimate and a bootstrap has no width.
+
+    Args:
+      tallies: Samples drawn, and right ones among them, of each problem; one without samples counts as failed.
+      k: At most the number of samples of every problem that has any.
+      seed: Of the bootstrap.
+    """
+    values = [estimate_problem(n, c, k) for n, c in tallies]
+    size = len(values)
+    low, high = (
+        wilson_interval(min(sum(values), size), size)
+        if k == 1 or min(values) == max(values)
+        else bootstrap_interval(values, seed=seed)
+    )
+    power = sum(pass_pow_k(n, c, k) if n else 0.0 for n, c in tallies) / size
+    return {f"pass@{k}": sum(values) / size, f"pass@{k}_low": low, f"pass@{k}_high": high, f"pass^{k}": power}
 
 
 def program_of(problem: Problem, code: str, timeout: float | int) -> Program:
@@ -169,43 +194,23 @@ def render_table(results: EvalResult | Sequence[EvalResult]) -> str:
     rows = [["model", *(f"pass@{k}" for k in ks)]]
     for result in results:
         metrics = result.metrics
-        rows.append([_label(result), *(_estimate(metrics, k) for k in ks)])
+        rows.append([label(result), *(estimate(metrics, k) for k in ks)])
         prefix = f"pass@{ks[0]}_level"
         for level in sorted(int(name.removeprefix(prefix)) for name in metrics if name.startswith(prefix)):
-            shares = [_percent(metrics.get(f"pass@{k}_level{level}")) for k in ks]
+            shares = [percent(metrics.get(f"pass@{k}_level{level}")) for k in ks]
             rows.append([f"  level {level}", *shares])
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = [
-        "  ".join(
-            cell.rjust(width) if i else cell.ljust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
-    ]
-    lines.insert(1, "  ".join("-" * width for width in widths))
-    lines += ["", *(_summary(result, named=len(results) > 1) for result in results)]
-    return "\n".join(line.rstrip() for line in lines)
+    return "\n".join([*layout(rows), "", *(_summary(result, named=len(results) > 1) for result in results)])
+
+
+def label(result: EvalResult) -> str:
+    """Returns the model's path, from here if it is below, or else its name."""
+    path = result.model.get("path")
+    if path is None:
+        return visible(str(result.model.get("name") or "samples"))
+    here = Path.cwd()
+    return visible(str(Path(path).relative_to(here) if Path(path).is_relative_to(here) else path))
 
 
 def _summary(result: EvalResult, *, named: bool) -> str:
     counts = [f"{result.metrics[f'n_{name}']:.0f} {name}" for name in ("problems", "samples", "timeouts", "errors")]
-    return f"{f'{_label(result)}: ' if named else ''}{', '.join(counts)}"
-
-
-def _label(result: EvalResult) -> str:
-    path = result.model.get("path")
-    if path is None:
-        return str(result.model.get("name") or "samples")
-    here = Path.cwd()
-    return str(Path(path).relative_to(here) if Path(path).is_relative_to(here) else path)
-
-
-def _estimate(metrics: Mapping[str, float], k: int) -> str:
-    if f"pass@{k}" not in metrics:
-        return "-"
-    low, high = metrics[f"pass@{k}_low"], metrics[f"pass@{k}_high"]
-    return f"{_percent(metrics[f'pass@{k}'])} [{100 * low:.1f}, {100 * high:.1f}]"
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.1f} %"
+    return f"{f'{label(result)}: ' if named else ''}{', '.join(counts)}"

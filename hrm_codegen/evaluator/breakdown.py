@@ -1,0 +1,114 @@
+"""An evaluation problem by problem: counts, estimates, verdicts, the first failure; and metrics for another k.
+
+Pure. It works on what an `EvalResult` has, without the data set: problems that have no sample are a number here and
+have no names.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from hrm_codegen.evaluator.estimators import estimate_pass_at_k
+from hrm_codegen.evaluator.report import EvalResult, SampleResult, metrics_of_k
+from hrm_codegen.evaluator.table import layout, percent, shorten, visible
+from hrm_codegen.evaluator.verdicts import Verdict
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ProblemBreakdown:
+    """One problem of an evaluation.
+
+    Attributes:
+      task_id: The problem's.
+      n: Samples.
+      c: Right ones among them.
+      pass_at_k: The estimate for each k up to n.
+      verdicts: How many samples ended in each way that some did, the most frequent first.
+      first_failure: The first sample that did not pass; None if all did.
+    """
+
+    task_id: str
+    n: int
+    c: int
+    pass_at_k: dict[int, float]
+    verdicts: dict[str, int]
+    first_failure: SampleResult | None
+
+    @property
+    def verdict_text(self) -> str:
+        """`3 wrong_answer, 2 passed`."""
+        return ", ".join(f"{count} {verdict}" for verdict, count in self.verdicts.items())
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns a JSON object; of the first failure, what explains it."""
+        estimates = {f"pass@{k}": value for k, value in self.pass_at_k.items()}
+        message = None if self.first_failure is None else self.first_failure.message
+        facts = {"task_id": self.task_id, "n": self.n, "c": self.c}
+        return {**facts, **estimates, "verdicts": self.verdicts, "first_failure": message}
+
+
+def break_down(result: EvalResult, ks: Sequence[int]) -> list[ProblemBreakdown]:
+    """Returns the problems that have samples, in the order of the result."""
+    problems = []
+    for task_id, samples in result.by_problem().items():
+        counts = Counter(str(sample.verdict) for sample in samples)
+        n, c = len(samples), counts[Verdict.PASSED]
+        problems.append(
+            ProblemBreakdown(
+                task_id=task_id,
+                n=n,
+                c=c,
+                pass_at_k={k: estimate_pass_at_k(n, c, k) for k in ks if k <= n},
+                verdicts=dict(sorted(counts.items(), key=lambda item: (-item[1], item[0]))),
+                first_failure=next((sample for sample in samples if sample.verdict is not Verdict.PASSED), None),
+            )
+        )
+    return problems
+
+
+def tally(result: EvalResult) -> dict[str, tuple[int, int]]:
+    """Returns how many samples, and how many right ones among them, each problem has that has any."""
+    drawn = Counter(sample.task_id for sample in result.samples)
+    right = Counter(sample.task_id for sample in result.samples if sample.verdict is Verdict.PASSED)
+    return {task_id: (n, right[task_id]) for task_id, n in drawn.items()}
+
+
+def fewest_samples(result: EvalResult) -> int:
+    """Returns the largest k that the result can tell: the samples of the problem that has fewest, if it has any."""
+    return min((n for n, _ in tally(result).values()), default=0)
+
+
+def with_ks(result: EvalResult, ks: Sequence[int]) -> EvalResult:
+    """Returns the result with the metrics of every k it can tell, by the same rules as the report's own.
+
+    A k above the samples of some problem is left out. Levels are known to the report only, so a new k has none.
+    """
+    counts = list(tally(result).values())
+    counts += [(0, 0)] * round(result.metrics["n_missing"])
+    seed = result.settings.get("seed") or 0
+    told = [k for k in ks if k <= fewest_samples(result)]
+    new = {name: value for k in told for name, value in metrics_of_k(counts, k, seed=seed).items()}
+    return dataclasses.replace(result, metrics=new | result.metrics, settings=result.settings | {"k": told})
+
+
+def render_breakdown(result: EvalResult, ks: Sequence[int]) -> str:
+    """Returns a table with a row a problem, and a line for the problems that have no sample."""
+    rows = [["problem", "n", "c", *(f"pass@{k}" for k in ks), "verdicts", "first failure"]]
+    for problem in break_down(result, ks):
+        failure = problem.first_failure
+        rows.append([
+            visible(problem.task_id), str(problem.n), str(problem.c),
+            *(percent(problem.pass_at_k.get(k)) for k in ks),
+            problem.verdict_text, "" if failure is None else shorten(failure.message, 80),
+        ])  # fmt: skip
+    columns = len(rows[0])
+    return "\n".join(layout(rows, left=(0, columns - 2, columns - 1)) + missing_lines(result))
+
+
+def missing_lines(result: EvalResult) -> list[str]:
+    """Returns a line about problems that have no sample, if there are any."""
+    count = round(result.metrics["n_missing"])
+    return [f"{count} more without samples: counted as failed"] if count else []
