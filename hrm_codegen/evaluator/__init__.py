@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from hrm_codegen.evaluator.report import EvalResult, SampleResult, render_table
     from hrm_codegen.evaluator.runs import find_runs, load_run
     from hrm_codegen.evaluator.samples import Sample, read_samples
-    from hrm_codegen.evaluator.sandbox import PosixSandbox, Sandbox, run_program
+    from hrm_codegen.evaluator.sandbox import JailSandbox, Limits, Sandbox, default_sandbox, probe_tiers, run_program
     from hrm_codegen.evaluator.verdicts import Program, ProgramResult, Verdict
 
 _HOMES = {
@@ -35,7 +35,7 @@ _HOMES = {
     "report": ("EvalResult", "SampleResult", "render_table"),
     "runs": ("find_runs", "load_run"),
     "samples": ("Sample", "read_samples"),
-    "sandbox": ("PosixSandbox", "Sandbox", "run_program"),
+    "sandbox": ("JailSandbox", "Limits", "Sandbox", "default_sandbox", "probe_tiers", "run_program"),
     "known_programs": ("self_check",),
     "verdicts": ("Program", "ProgramResult", "Verdict"),
 }
@@ -44,7 +44,8 @@ _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names
 __all__ = [
     "Comparison",
     "EvalResult",
-    "PosixSandbox",
+    "JailSandbox",
+    "Limits",
     "Program",
     "ProgramResult",
     "Sample",
@@ -60,6 +61,7 @@ __all__ = [
     "load_run",
     "pass_at_k",
     "pass_pow_k",
+    "probe_tiers",
     "read_samples",
     "render_diff",
     "render_table",

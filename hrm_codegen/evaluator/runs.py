@@ -135,7 +135,10 @@ def _read_samples(path: Path) -> tuple[SampleResult, ...]:
         raise DatasetError(f"no {path}, though there is a {_REPORT}: run the evaluation again") from None
     for number, line in enumerate(lines, 1):
         try:
-            sample = SampleResult.from_row(json.loads(line))
+            row = json.loads(line)
+            if not isinstance(row, dict):
+                raise TypeError("not an object")
+            sample = SampleResult.from_row(row)
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise _broken(path, f"{type(error).__name__}: {error}", line=number) from error
         if sample.verdict is not Verdict.HARNESS_ERROR:

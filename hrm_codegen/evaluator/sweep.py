@@ -19,8 +19,8 @@ from hrm_codegen.evaluator.table import estimate, layout
 class Cell:
     """One way to sample; None is the checkpoint's own value."""
 
-    temperature: float | None = None
-    top_p: float | None = None
+    temperature: float | int | None = None
+    top_p: float | int | None = None
 
     @property
     def folder(self) -> str:
@@ -29,7 +29,7 @@ class Cell:
         return "-".join(f"{letter}{float(value)}" for letter, value in axes.items() if value is not None)
 
 
-def grid(temperatures: Sequence[float], top_ps: Sequence[float]) -> list[Cell]:
+def grid(temperatures: Sequence[float | int], top_ps: Sequence[float | int]) -> list[Cell]:
     """Returns every pair of a temperature and a top-p, each once, in rising order; no values: the checkpoint's own."""
     axes: list[list[Any]] = [sorted(set(values)) or [None] for values in (temperatures, top_ps)]
     return [Cell(*pair) for pair in itertools.product(*axes)]

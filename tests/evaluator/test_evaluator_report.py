@@ -13,6 +13,7 @@ from hrm_codegen.evaluator import (
     SampleResult,
     Verdict,
     bootstrap_interval,
+    pass_pow_k,
     render_diff,
     render_table,
     wilson_interval,
@@ -37,6 +38,8 @@ def test_metrics_are_floats_with_intervals_levels_and_counts():
     values = [0.0, 0.6, 0.9, 1.0, 1.0, 1.0]
     assert metrics["pass@3"] == pytest.approx(sum(values) / 6)
     assert (metrics["pass@3_low"], metrics["pass@3_high"]) == pytest.approx(bootstrap_interval(values, seed=4))
+    assert metrics["pass^1"] == metrics["pass@1"]
+    assert metrics["pass^3"] == pytest.approx(sum(pass_pow_k(5, c, 3) for c in range(6)) / 6)
     assert metrics["pass@1_level1"] == pytest.approx((0 + 0.4 + 0.8) / 3)
     assert metrics["pass@3_level2"] == pytest.approx((0.6 + 1 + 1) / 3)
     assert (metrics["n_problems"], metrics["n_samples"], metrics["n_passed"]) == (6.0, 30.0, 15.0)
@@ -68,6 +71,41 @@ def test_results_survive_a_file(tmp_path):
     make_result().to_jsonl(tmp_path / "r.jsonl")
     rows = [json.loads(line) for line in (tmp_path / "r.jsonl").read_text().splitlines()]
     assert [SampleResult.from_row(row) for row in rows] == SAMPLES
+
+
+ROW = {"task_id": "b/1", "sample": 0, "verdict": "passed", "completion": "c", "changes": []}
+
+
+def test_a_line_of_an_earlier_version_is_read():
+    assert SampleResult.from_row(ROW | {"of_a_later_version": 1}) == sample("b/1", 0, "passed")
+
+
+@pytest.mark.parametrize("name", ROW)
+def test_a_line_without_a_field_is_refused(name):
+    with pytest.raises(KeyError, match=name):
+        SampleResult.from_row({key: value for key, value in ROW.items() if key != name})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"task_id": 1},
+        {"sample": "0"},
+        {"completion": None},
+        {"changes": "x"},
+        {"message": 3},
+        {"got": []},
+        {"verdict": "x"},
+    ],
+)
+def test_a_line_with_another_kind_of_value_is_refused(change):
+    with pytest.raises((TypeError, ValueError)):
+        SampleResult.from_row(ROW | change)
+
+
+def test_what_does_not_have_samples_has_no_share_of_the_power():
+    metrics = compute_metrics(PROBLEMS, [sample("b/0", 0, "passed")], (1,))
+    assert metrics["pass^1"] == pytest.approx(1 / 6)
 
 
 def test_the_table_of_one_evaluation():
