@@ -25,7 +25,7 @@ from hrm_codegen.evaluator.report import EvalResult, SampleResult, compute_metri
 from hrm_codegen.evaluator.results_log import ResultsLog
 from hrm_codegen.evaluator.runner import OnTimeout, Runner
 from hrm_codegen.evaluator.samples import Sample, read_samples, samples_sha256
-from hrm_codegen.evaluator.sandbox import PosixSandbox, Sandbox
+from hrm_codegen.evaluator.sandbox import Sandbox, default_sandbox
 from hrm_codegen.evaluator.verdicts import ProgramResult, Verdict, check_timeout
 
 _LOG = logging.getLogger("hrm_codegen.evaluator")
@@ -106,7 +106,7 @@ def evaluate(
         **asking.sampling,
     }
     run = _Run(
-        data=data, ks=ks, model=_identity(model), settings=settings, sandbox=sandbox or PosixSandbox(), seed=asking.seed
+        data=data, ks=ks, model=_identity(model), settings=settings, sandbox=sandbox or default_sandbox(), seed=asking.seed
     )
     with run.open(out, workers=workers, on_timeout=on_timeout, on_result=on_result) as (runner, log):
         missing = [(p, [i for i in range(count) if (p.task_id, i) not in runner.results]) for p in data.problems]
@@ -153,7 +153,7 @@ def score_samples(
         _LOG.warning("%d of %d problems have no sample: counted as failed", absent, len(chosen))
     settings = {"timeout": float(timeout), "samples_sha256": samples_sha256(known)}
     name = str(samples) if isinstance(samples, str | Path) else None
-    run = _Run(data=data, ks=ks, model={"name": name}, settings=settings, sandbox=sandbox or PosixSandbox(), seed=0)
+    run = _Run(data=data, ks=ks, model={"name": name}, settings=settings, sandbox=sandbox or default_sandbox(), seed=0)
     with run.open(out, workers=workers, on_timeout=on_timeout, on_result=on_result) as (runner, log):
         for sample in known:
             if (sample.task_id, sample.index) in runner.results:

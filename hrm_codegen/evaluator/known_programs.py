@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 from hrm_codegen.errors import SandboxError
-from hrm_codegen.evaluator.sandbox import PosixSandbox, Sandbox
+from hrm_codegen.evaluator.sandbox import Sandbox, default_sandbox
 from hrm_codegen.evaluator.verdicts import Program, Verdict
 
 _TESTS = ("assert double(2) == 4", "assert double(-1) == -2")
@@ -30,7 +30,7 @@ def self_check(sandbox: Sandbox | None = None) -> None:
     Raises:
       SandboxError: Names the first program with a wrong verdict.
     """
-    sandbox = sandbox or PosixSandbox()
+    sandbox = sandbox or default_sandbox()
     programs = [Program(code=code, test_list=_TESTS, timeout=_TIMEOUT) for code, _ in _CASES]
     with ThreadPoolExecutor(2) as pool:
         results = list(pool.map(sandbox.run, programs))

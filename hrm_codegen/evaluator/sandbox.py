@@ -1,59 +1,48 @@
-"""Runs one untrusted program in a process of its own and returns one verdict.
+"""Runs one untrusted program and returns one verdict: which walls there are, and the workers behind them.
 
-Tier C, for every POSIX system: a fresh interpreter a program, CPU, wall, memory, file and output limits, an empty
-environment, a private folder, no terminal, its own session, and no network where the kernel allows to drop it. Not
-a wall against code that attacks the machine on purpose (it can read the user's files), nor against code that attacks
-the score by knowing this harness: tests and program share a process. `Sandbox` is the interface for stronger tiers.
+Tier A, the default on Linux: namespaces and seccomp. Tier B, where the kernel grants no namespaces: Landlock and
+seccomp. Tier C: limits only; it is used only when asked for, with a warning. In all of them the tests and the verdict
+are in another process than the program. What each tier stops is told, and tested, in `docs/security.md`.
 """
 
 from __future__ import annotations
 
-import contextlib
+import atexit
 import dataclasses
-import marshal
+import functools
+import logging
 import os
 import platform
-import secrets
-import selectors
 import signal
-import subprocess
-import sys
-import tempfile
 import threading
-import time
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, get_args, runtime_checkable
 
-from hrm_codegen.errors import SandboxError
-from hrm_codegen.evaluator.channel import Channel, Ending, judge_ending
-from hrm_codegen.evaluator.cleanup import remove_tree
-from hrm_codegen.evaluator.verdicts import Program, ProgramResult, Verdict
+from hrm_codegen.errors import SandboxError, UsageError
+from hrm_codegen.evaluator.verdicts import Program, ProgramResult, SandboxMode, Verdict
+from hrm_codegen.evaluator.workers import Limits, Refused, Worker, WorkerGone
 
-_CHILD = Path(__file__).with_name("sandbox_child.py")
+__all__ = ["JailSandbox", "Limits", "Sandbox", "default_sandbox", "probe_tiers", "run_program", "wall_limit"]
 
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Limits:
-    """What a program may use besides its CPU seconds.
-
-    Attributes:
-      address_space: Bytes of virtual memory (not enforced on macOS).
-      processes: Processes and threads; enforced in a user namespace only, and never for root.
-      file_size: Bytes of a file.
-      open_files: File descriptors.
-      output: Bytes printed; more is `output_limit`.
-      captured: Bytes of the output that are kept.
-      start_seconds: Wall time for the interpreter to start; more is the harness's fault.
-    """
-
-    address_space: int = 1 << 30
-    processes: int = 64
-    file_size: int = 32 << 20
-    open_files: int = 64
-    output: int = 10 << 20
-    captured: int = 4096
-    start_seconds: float = 60.0
+_LOG = logging.getLogger("hrm_codegen.evaluator")
+_TRIES = 3
+ISOLATION = {
+    "A": "namespaces and seccomp",
+    "B": "Landlock and seccomp",
+    "C": "limits only",
+}
+_TIERS: dict[str, tuple[str, ...]] = {
+    "auto": ("A", "B"),
+    "best-effort": ("A", "B", "C"),
+    "namespaces": ("A",),
+    "landlock": ("B",),
+    "posix": ("C",),
+}
+_WARNING = (
+    "sandbox tier C (limits only): a hostile program can read your files and reach your network. "
+    "It cannot touch the verdict. Run it in a virtual machine, or on Linux where namespaces or Landlock work"
+)
+# Raised when the walls or the judge change, so that verdicts of an older one are not taken for the new one's.
+VERSION = 2
 
 
 @runtime_checkable
@@ -78,145 +67,119 @@ class Sandbox(Protocol):
         ...
 
 
-class PosixSandbox:
-    """Tier C: a process a program. See the module's docstring for what it is not."""
+class JailSandbox:
+    """Workers of one tier, as many as there are programs at a time."""
 
-    tier = "C"
+    def __init__(self, mode: SandboxMode = "auto", limits: Limits | None = None) -> None:
+        """Makes a sandbox; nothing is started until it is used.
 
-    def __init__(self, limits: Limits | None = None) -> None:
-        """Makes a sandbox; nothing is started until `run`."""
-        if not sys.executable:
-            raise SandboxError("no Python interpreter to run programs with: sys.executable is empty")
-        self._limits = limits or Limits()
-        self._running: set[int] = set()
+        Args:
+          mode: `auto`: the strongest of tiers A and B. `best-effort`: tier C as well, with a warning. `namespaces`,
+            `landlock`, `posix`: tier A, B, C and no other.
+          limits: None: the default ones.
+        """
+        if mode not in get_args(SandboxMode):
+            raise UsageError(f"sandbox must be one of {', '.join(get_args(SandboxMode))}, got {mode!r}")
+        self._mode, self._limits = mode, limits or Limits()
+        self._idle: list[Worker] = []
+        self._busy: set[Worker] = set()
         self._lock = threading.Lock()
+        self._tier: str | None = None
+
+    @property
+    def tier(self) -> str:
+        """A, B or C; found out by doing, on first use.
+
+        Raises:
+          SandboxError: If this machine has none that the mode allows.
+        """
+        if self._tier is None:
+            self._tier = choose_tier(self._mode)
+            if self._tier == "C":
+                _warn_of_tier_c()
+        return self._tier
 
     def describe(self) -> dict[str, Any]:
         """Returns tier, limits and interpreter, for reports."""
-        return {"tier": self.tier, "limits": dataclasses.asdict(self._limits), "python": platform.python_version()}
+        return {
+            "tier": self.tier,
+            "isolation": ISOLATION[self.tier],
+            "version": VERSION,
+            "limits": dataclasses.asdict(self._limits),
+            "python": platform.python_version(),
+        }
 
     def stop(self) -> None:
         """Kills the programs that are running now."""
         with self._lock:
-            for pid in self._running:
-                _kill_group(pid)
+            for worker in self._busy:
+                worker.stopped = True
+                worker.kill()
+
+    def close(self) -> None:
+        """Ends all workers."""
+        self.stop()
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for worker in idle:
+            worker.close()
 
     def run(self, program: Program) -> ProgramResult:
         """Runs a program; see `Sandbox.run`."""
         if not program.test_list:
             return ProgramResult(verdict=Verdict.HARNESS_ERROR, message="no tests: any program would pass")
-        try:
-            folder = tempfile.mkdtemp(prefix="hrm_codegen_")
+        case = _case(program)
+        message = ""
+        for _ in range(_TRIES):
             try:
-                return self._run_in(folder, program)
-            finally:
-                remove_tree(folder)
-        except OSError as error:  # no process, no descriptor, no disk: ours, never the program's
-            return ProgramResult(verdict=Verdict.HARNESS_ERROR, message=f"cannot start a program: {error}")
-
-    def _run_in(self, folder: str, program: Program) -> ProgramResult:
-        channel = Channel(nonce=secrets.token_hex(16), output_limit=self._limits.output, kept=self._limits.captured)
-        with contextlib.ExitStack() as stack:
-            child, output, verdicts = self._spawn(folder, program, channel.nonce, stack)
+                worker = self._take()
+            except (OSError, SandboxError) as error:
+                return ProgramResult(verdict=Verdict.HARNESS_ERROR, message=f"cannot start a program: {error}")
             try:
-                reason, ready_at = self._watch(child.pid, output, verdicts, program.timeout, channel)
-            finally:
-                with self._lock:  # killed before it is reaped, so that its number cannot be another process's
-                    _kill_group(child.pid)
-                    self._running.discard(child.pid)
-                _, status, usage = os.wait4(child.pid, 0)
-                child.returncode = os.waitstatus_to_exitcode(status)
-            channel.drain(output, verdicts)
-        ending = Ending(
-            reason=channel.reason or reason,
-            exit_code=child.returncode,
-            total_cpu=usage.ru_utime + usage.ru_stime,
-            wall_seconds=time.monotonic() - ready_at,
-        )
-        return judge_ending(channel, ending, program.timeout)
+                report = worker.judge(case)
+            except WorkerGone as gone:
+                self._drop(worker)
+                if worker.stopped:
+                    return ProgramResult(verdict=Verdict.HARNESS_ERROR, message="stopped")
+                if gone.exit_code == -signal.SIGALRM:
+                    text = "the tests did not come to an end on what the program answered"
+                    return ProgramResult(verdict=Verdict.TIMEOUT_WALL, message=text)
+                message = f"the judge's process ended (exit {gone.exit_code})"
+                continue  # it had left idle, or somebody has killed it: the program has not been judged
+            self._give_back(worker)
+            return ProgramResult(**report | {"verdict": Verdict(report["verdict"]), "tests": tuple(report["tests"])})
+        return ProgramResult(verdict=Verdict.HARNESS_ERROR, message=message)
 
-    def _spawn(
-        self, folder: str, program: Program, nonce: str, stack: contextlib.ExitStack
-    ) -> tuple[subprocess.Popen[bytes], int, int]:
-        """Starts the interpreter. Returns it and the reading ends of its output and of its verdicts."""
-        limits = self._limits
-        job = {
-            "nonce": nonce,
-            "parent": os.getpid(),
-            "code": program.code,
-            "setup": program.test_setup_code,
-            "tests": program.test_list,
-            "entry_point": program.entry_point,
-            "timeout": float(program.timeout),
-            "limits": {
-                "AS": limits.address_space,
-                "NPROC": limits.processes,
-                "FSIZE": limits.file_size,
-                "NOFILE": limits.open_files,
-                "CORE": 0,
-            },
-        }
-        environment = {
-            # -I would do this isolation too, but it ignores the hash seed, and sets would be ordered by chance.
-            "PYTHONHASHSEED": "0",
-            "PYTHONIOENCODING": "utf-8:backslashreplace",
-            "PYTHONDONTWRITEBYTECODE": "1",
-            "HOME": folder,
-            "TMPDIR": folder,
-            **{f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL")},
-        }
-        with (
-            tempfile.TemporaryFile() as file,
-            _pipe(stack) as (output, output_end),
-            _pipe(stack) as (verdicts, verdict_end),
-        ):
-            file.write(marshal.dumps(job))
-            file.seek(0)
-            arguments = [str(file.fileno()), str(verdict_end)]
-            child = subprocess.Popen(
-                [sys.executable, "-s", "-P", "-S", "-X", "utf8", str(_CHILD), *arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=output_end,
-                stderr=output_end,
-                pass_fds=(file.fileno(), verdict_end),
-                cwd=folder,
-                env=environment,
-                start_new_session=True,
-            )
+    def _take(self) -> Worker:
+        tier = self.tier
         with self._lock:
-            self._running.add(child.pid)
-        return child, output, verdicts
+            left = [worker for worker in self._idle if not worker.alive]
+            self._idle = [worker for worker in self._idle if worker not in left]
+            worker = self._idle.pop() if self._idle else None
+            if worker is not None:
+                self._busy.add(worker)
+        for each in left:
+            each.close()
+        if worker is None:
+            worker = Worker(tier, self._limits)
+            with self._lock:
+                self._busy.add(worker)
+        try:
+            worker.wait_until_ready()
+        except SandboxError:
+            self._drop(worker)
+            raise
+        return worker
 
-    def _watch(self, pid: int, output: int, verdicts: int, timeout: float | int, channel: Channel) -> tuple[str, float]:
-        """Reads until a verdict, the end of the process or a limit. Returns why it stopped and when code began."""
-        ready_at = time.monotonic()
-        deadline = ready_at + self._limits.start_seconds
-        with selectors.DefaultSelector() as selector, _process_handle(pid) as handle:
-            for source in (output, verdicts, *([handle] if handle is not None else [])):
-                selector.register(source, selectors.EVENT_READ)
-            while True:
-                left = deadline - time.monotonic()
-                if left <= 0:
-                    return "timeout_wall", ready_at
-                for key, _ in selector.select(left):
-                    if key.fd == handle:
-                        return "exited", ready_at
-                    was_ready = channel.started is not None
-                    open_ended = channel.read_output(output) if key.fd == output else channel.read_verdicts(verdicts)
-                    if not was_ready and channel.started is not None:
-                        ready_at = time.monotonic()
-                        deadline = ready_at + wall_limit(timeout)
-                    if channel.finished or channel.reason:
-                        return "finished", ready_at
-                    if not open_ended:
-                        selector.unregister(key.fd)
-                        if key.fd == verdicts and handle is None:
-                            return "exited", ready_at
+    def _give_back(self, worker: Worker) -> None:
+        with self._lock:
+            self._busy.discard(worker)
+            self._idle.append(worker)
 
-
-def wall_limit(timeout: float | int) -> float:
-    """Returns the wall seconds a program of `timeout` CPU seconds gets: generous, since a busy machine is no fault."""
-    return 3 * timeout + 2
+    def _drop(self, worker: Worker) -> None:
+        with self._lock:
+            self._busy.discard(worker)
+        worker.close()
 
 
 def run_program(
@@ -231,10 +194,13 @@ def run_program(
 
     Args:
       code: The untrusted program.
-      test_list: Statements that raise if it is wrong; an empty list is a `harness_error`, never a pass.
-      test_setup_code: Runs between the program and the tests.
+      test_list: Statements that raise if it is wrong; an empty list is a `harness_error`, never a pass. Trusted.
+      test_setup_code: Runs between the program and the tests. Trusted.
       entry_point: The function under test, if known; a test that only defines `check(candidate)` is called with it.
-      timeout: CPU seconds; the wall limit is `3 * timeout + 2` seconds.
+      timeout: CPU seconds of the program; the wall limit is `3 * timeout + 2` seconds.
+
+    Raises:
+      SandboxError: If this machine has no sandbox that is allowed; see `HRM_CODEGEN_SANDBOX` in docs/security.md.
     """
     program = Program(
         code=code,
@@ -243,35 +209,75 @@ def run_program(
         entry_point=entry_point,
         timeout=timeout,
     )
-    return PosixSandbox().run(program)
+    sandbox = default_sandbox()
+    _ = sandbox.tier
+    return sandbox.run(program)
 
 
-@contextlib.contextmanager
-def _pipe(stack: contextlib.ExitStack) -> Iterator[tuple[int, int]]:
-    """A pipe whose reading end lives as long as `stack`, the writing end as long as the block."""
-    reading, writing = os.pipe()
-    stack.callback(os.close, reading)
-    os.set_blocking(reading, False)
+def default_sandbox(mode: SandboxMode | None = None) -> JailSandbox:
+    """Returns the sandbox that this process shares, made on first use.
+
+    Args:
+      mode: See `JailSandbox`; None: the environment variable `HRM_CODEGEN_SANDBOX`, else `auto`.
+    """
+    return _shared(mode or os.environ.get("HRM_CODEGEN_SANDBOX") or "auto", os.getpid())
+
+
+def wall_limit(timeout: float | int) -> float:
+    """Returns the wall seconds a program of `timeout` CPU seconds gets: generous, since a busy machine is no fault."""
+    return 3 * timeout + 2
+
+
+def probe_tiers() -> dict[str, str]:
+    """Returns, for each tier, why this machine does not have it; an empty text where it does."""
+    return {tier: _refusal(tier) for tier in ISOLATION}
+
+
+@functools.cache
+def choose_tier(mode: SandboxMode) -> str:
+    """Returns the first tier of a mode that works here.
+
+    Raises:
+      SandboxError: If there is none; says why for each, and what to do.
+    """
+    reasons = {}
+    for tier in _TIERS[mode]:
+        reasons[tier] = _refusal(tier)
+        if not reasons[tier]:
+            return tier
+    told = "; ".join(f"tier {tier} ({ISOLATION[tier]}): {reason}" for tier, reason in reasons.items())
+    raise SandboxError(
+        f"no sandbox that can hold hostile programs works here. {told}. Run in a virtual machine or on another kernel, "
+        "or accept less with --sandbox best-effort (HRM_CODEGEN_SANDBOX=best-effort)"
+    )
+
+
+@functools.cache
+def _refusal(tier: str) -> str:
     try:
-        yield reading, writing
-    finally:
-        os.close(writing)
+        worker = Worker(tier, Limits(idle_seconds=0.01))
+        try:
+            worker.wait_until_ready()
+        finally:
+            worker.close()
+    except (OSError, Refused) as error:
+        return str(error) or type(error).__name__
+    return ""
 
 
-@contextlib.contextmanager
-def _process_handle(pid: int) -> Iterator[int | None]:
-    """A descriptor that is readable when the process has ended; None where the system has no such thing."""
-    try:
-        handle = os.pidfd_open(pid)
-    except (AttributeError, OSError):
-        yield None
-        return
-    try:
-        yield handle
-    finally:
-        os.close(handle)
+@functools.cache
+def _shared(mode: SandboxMode, pid: int) -> JailSandbox:
+    """Makes one sandbox a process: a forked child must not talk to its parent's workers."""
+    sandbox = JailSandbox(mode)
+    atexit.register(lambda: sandbox.close() if os.getpid() == pid else None)
+    return sandbox
 
 
-def _kill_group(pid: int) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, signal.SIGKILL)
+@functools.cache
+def _warn_of_tier_c() -> None:
+    _LOG.warning("%s", _WARNING)
+
+
+def _case(program: Program) -> dict[str, Any]:
+    fields = dataclasses.asdict(program)
+    return fields | {"timeout": float(program.timeout), "wall_seconds": wall_limit(program.timeout)}

@@ -5,30 +5,25 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import uuid
 
-_LOG = logging.getLogger("hrm_codegen.evaluator")
 
-
-def remove_tree(root: str) -> None:
-    """Removes `root` and all below it, following no link; logs a warning if something cannot be removed.
+def remove_tree(root: str, *, keep_root: bool = False) -> None:
+    """Removes all below `root`, and `root` unless it is to be kept, following no link.
 
     Folders below the first level are moved up before they are emptied, so that no path gets long however deep the
     tree is, and none is visited recursively.
     """
-    try:
-        os.chmod(root, 0o700)
-        while entries := list(os.scandir(root)):
-            for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    _flatten(root, entry.path)
-                else:
-                    os.unlink(entry.path)
+    os.chmod(root, os.stat(root).st_mode | 0o700)
+    while entries := list(os.scandir(root)):
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                _flatten(root, entry.path)
+            else:
+                os.unlink(entry.path)
+    if not keep_root:
         os.rmdir(root)
-    except OSError as error:
-        _LOG.warning("cannot remove the temporary folder %s: %s", root, error)
 
 
 def _flatten(root: str, folder: str) -> None:

@@ -1,0 +1,210 @@
+"""Runs the tests of one case against a program that lives in another process, and says what came of it.
+
+The only place where a verdict is made. It believes nothing that the solver says of itself: a pass means that every
+test ran to its end here, on plain values, within the limits that were measured from outside.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import signal
+import sys
+from typing import Any
+
+from .line import Line, Stopped
+from .names import bind_names
+from .session import Session
+from .testcode import COMPARE, TestCode, compile_tests, failing_line
+
+_TEXT_LIMIT, _MESSAGE_LIMIT = 2000, 500
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Case:
+    """A program and what it is judged by; the fields of `verdicts.Program`, and its wall seconds."""
+
+    code: str
+    test_list: tuple[str, ...]
+    test_setup_code: str
+    prelude: str
+    entry_point: str | None
+    timeout: float
+    wall_seconds: float
+    all_tests: bool
+
+
+@dataclasses.dataclass(kw_only=True)
+class Report:
+    """What is told to the evaluator; the fields of `verdicts.ProgramResult`."""
+
+    verdict: str = "passed"
+    message: str = ""
+    failing_test: str | None = None
+    call: str | None = None
+    expected: str | None = None
+    got: str | None = None
+    tests: list[str] = dataclasses.field(default_factory=list)
+    tests_total: int = 0
+
+
+class _Compare:
+    """Stands in for `left == right` and `left is right` in an assert, and remembers the sides that differ."""
+
+    failed: tuple[Any, Any] | None = None
+
+    def __call__(self, left: Any, right: Any, identity: bool, expected_left: bool) -> bool:
+        self.failed = None
+        if (left is right) if identity else (left == right):
+            return True
+        self.failed = (left, right) if expected_left else (right, left)
+        return False
+
+
+def prepare(case: Case) -> TestCode | Report:
+    """Compiles the tests; a report that blames the harness if that is impossible."""
+    try:
+        return compile_tests(case.test_list, case.test_setup_code, case.prelude, case.entry_point)
+    except ValueError as error:
+        return Report(verdict="harness_error", message=_clip(str(error), _MESSAGE_LIMIT))
+
+
+def run_tests(case: Case, code: TestCode, line: Line) -> Report:
+    """Loads the program and runs the tests on it; raises nothing for anything that either does."""
+    report = Report(tests_total=len(code.tests))
+    session = Session(line)
+    try:
+        _run(case, code, session, report)
+    except Stopped:
+        pass
+    except MemoryError:
+        report.verdict, report.message = "memory", "out of memory"
+    if line.stopped is not None and report.verdict == "passed":  # a bare `except:` of a test may have swallowed it
+        report.verdict, report.message = line.stopped.reason, line.stopped.message
+    return report
+
+
+def finish(case: Case, report: Report, line: Line) -> Report:
+    """Corrects a report by what was seen from outside: how the solver ended, and what CPU time it took."""
+    status, seconds = line.dead or (0, 0.0)
+    number = status & 0x7F
+    out_of_time = number in (signal.SIGPROF, signal.SIGXCPU)
+    if report.verdict == "harness_error":
+        return report
+    if seconds > case.timeout or (report.verdict == "ended" and out_of_time):
+        report.verdict, report.message = "timeout_cpu", f"more than {case.timeout:g} s of CPU time"
+    elif report.verdict == "timeout_wall":
+        report.message = f"no end after {case.wall_seconds:.1f} s of wall time"
+    elif line.output_bytes > line.output_limit:
+        report.verdict, report.message = "output_limit", f"printed more than {line.output_limit} bytes"
+    elif report.verdict == "ended" and number:
+        report.verdict, report.message = "crash", f"killed by {_signal_name(number)}"
+    elif report.verdict == "ended":
+        report.verdict = "protocol"
+        report.message = f"the process ended with exit status {status >> 8} before the tests were done"
+    return report
+
+
+def _run(case: Case, code: TestCode, session: Session, report: Report) -> None:
+    error = session.load(case.code)
+    if error is not None:
+        report.verdict = "memory" if error[0] == "MemoryError" else "load_error"
+        report.message = (
+            "out of memory while the program was loaded" if error[0] == "MemoryError" else _remote_text(error)
+        )
+        return
+    compare = _Compare()
+    namespace: dict[str, Any] = {"__name__": "__main__", COMPARE: compare}
+    _seed()
+    try:
+        exec(code.prelude, namespace)
+    except Exception as error:
+        report.verdict, report.message = "harness_error", f"the problem's own stub fails: {_describe(error)}"
+        return
+    try:
+        bind_names(namespace, code, session, case.entry_point)
+        exec(code.setup, namespace)
+    except Stopped:
+        raise
+    except BaseException as error:
+        _blame(report, code, compare, session, error)
+        return
+    for test in code.tests:
+        compare.failed = session.last_call = None
+        try:
+            exec(test, namespace)
+        except Stopped:
+            raise
+        except BaseException as error:
+            failure = _blame(Report(), code, compare, session, error)
+            report.tests.append(failure.verdict)
+            if report.verdict == "passed":
+                vars(report).update(vars(failure) | {"tests": report.tests, "tests_total": report.tests_total})
+            if not case.all_tests:
+                return
+        else:
+            report.tests.append("passed")
+
+
+def _blame(
+    report: Report, code: TestCode, compare: _Compare, session: Session, error: BaseException
+) -> Report:
+    """Fills a report in for what a test raised."""
+    if session.stopped is not None:
+        raise session.stopped
+    report.failing_test = _clip(failing_line(code, error.__traceback__))
+    remote = getattr(error, "remote", None)
+    if isinstance(error, MemoryError):
+        report.verdict, report.message = "memory", "out of memory"
+    elif not isinstance(error, AssertionError) or remote is not None:
+        report.verdict = "exception"
+        report.message = _remote_text(remote) if remote is not None else _describe(error)
+    else:
+        report.verdict, report.message = "wrong_answer", _describe(error)
+        report.call = _call_text(session)
+        if compare.failed is not None:
+            report.expected, report.got = (_clip(_repr(side)) for side in compare.failed)
+    return report
+
+
+def _call_text(session: Session) -> str | None:
+    call = session.last_call_text()
+    if call is None:
+        return None
+    name, arguments, named = call
+    parts = [*map(_repr, arguments), *(f"{key}={_repr(value)}" for key, value in named.items())]
+    return _clip(f"{name}({', '.join(parts)})")
+
+
+def _remote_text(fields: tuple[str, list[str], str, int]) -> str:
+    name, _, text, line = fields
+    place = f" (line {line})" if line else ""
+    return _clip(f"{name[:100]}{': ' if text else ''}{text}", _MESSAGE_LIMIT) + place
+
+
+def _describe(error: BaseException) -> str:
+    text = str(error)
+    return _clip(f"{type(error).__name__}{': ' if text else ''}{text}", _MESSAGE_LIMIT)
+
+
+def _repr(value: Any) -> str:
+    try:
+        return repr(value)
+    except BaseException as error:
+        return f"<repr() raised {type(error).__name__}>"
+
+
+def _clip(text: str | None, limit: int = _TEXT_LIMIT) -> Any:
+    return text if text is None or len(text) <= limit else f"{text[:limit]}... ({len(text)} characters)"
+
+
+def _seed() -> None:
+    """Gives every case the same random numbers, where tests draw some."""
+    if "random" in sys.modules:
+        sys.modules["random"].seed(0)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

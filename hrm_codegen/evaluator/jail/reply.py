@@ -1,0 +1,60 @@
+"""Answers to calls: the value, and what the call did to the mutable arguments that it was given.
+
+Both directions have the same form: the judge calls the program, and the program may call a function of the tests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from .decoder import Decoder
+from .encoder import U32, Encoder, WireError
+
+
+def snapshot(arguments: Any, named: Any) -> bytes | None:
+    """Returns the bytes of a call's arguments, to see later whether they have changed; None if they are not plain."""
+    try:
+        return Encoder(lambda value: b"?%d" % id(value)).encode((arguments, named))
+    except (WireError, RecursionError):
+        return None
+
+
+def pack(value: Any, opaque: Callable[[Any], bytes], objects: list[Any], *, changed: bool) -> bytes:
+    """Returns an answer.
+
+    Args:
+      value: What the call returned; sent as a handle where it is not plain.
+      opaque: Makes handles.
+      objects: Mutable objects of the request, by number.
+      changed: Whether their contents are to be sent, too.
+    """
+    given = len(objects)
+    encoder = Encoder(opaque, objects)
+    try:
+        body = encoder.encode(value)
+    except Exception:  # too deep, or changing under our hands
+        encoder = Encoder(opaque, objects)
+        body = opaque(value)
+    if not changed:
+        return b"R" + U32.pack(0) + body
+    changes = [U32.pack(number) + encoder.contents(objects[number]) for number in range(given)]
+    # The value comes first on the wire: the numbers of what is new in it are needed to read the changes.
+    return b"R" + U32.pack(given) + body + b"".join(changes)
+
+
+def unpack(message: bytes, opaque: Callable[[bytes, int, str], Any], objects: list[Any]) -> Any:
+    """Reads an answer without its first byte, and gives the changed arguments their new contents.
+
+    Raises:
+      WireError: For bytes that are no answer.
+    """
+    decoder = Decoder(message, opaque, objects)
+    given = len(objects)
+    count = decoder.count(given)
+    value = decoder.decode()
+    for _ in range(count):
+        decoder.decode_contents()
+    if not decoder.ended:
+        raise WireError("more bytes than an answer has")
+    return value

@@ -1,0 +1,124 @@
+"""Tests as code objects: parsed once, with each `assert left == right` taken apart so that both sides can be shown.
+
+Tests are trusted: they come with the data set. Nothing of a program is parsed here.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import functools
+from collections.abc import Iterator
+from types import CodeType, TracebackType
+
+COMPARE = "@compare"  # no identifier, so no test can name it by accident
+_TEST, _SETUP, _PRELUDE = "<test {}>", "<setup>", "<prelude>"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TestCode:
+    """The trusted part of a case, compiled.
+
+    Attributes:
+      prelude: Code object of the problem's own stub.
+      setup: What runs before the tests.
+      texts: Of the tests.
+      tests: Their code objects.
+      names: Every name that they load, store or define.
+      called: Names that are called.
+      attribute_bases: Names of which attributes are taken.
+    """
+
+    __test__ = False
+
+    prelude: CodeType
+    setup: CodeType
+    texts: tuple[str, ...]
+    tests: tuple[CodeType, ...]
+    names: frozenset[str]
+    called: frozenset[str]
+    attribute_bases: frozenset[str]
+
+
+@functools.lru_cache(maxsize=256)
+def compile_tests(texts: tuple[str, ...], setup: str, prelude: str, entry_point: str | None) -> TestCode:
+    """Compiles a case's tests; samples of one problem share the result.
+
+    Raises:
+      ValueError: If they do not compile, or have no statement at all.
+    """
+    try:
+        trees = [_parse(text, _TEST.format(i)) for i, text in enumerate(texts)]
+        call = _missing_call(trees, entry_point)
+        if call is not None:
+            texts = (*texts, call)
+            trees.append(_parse(call, _TEST.format(len(trees))))
+        setup_tree = _parse(setup, _SETUP)
+        if not any(tree.body for tree in trees):
+            raise ValueError("the tests have no statement")
+        nodes = [node for tree in (setup_tree, *trees) for node in ast.walk(tree)]
+        bases = {n.value.id for n in nodes if isinstance(n, ast.Attribute) and isinstance(n.value, ast.Name)}
+        called = {n.func.id for n in nodes if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)}
+        names = {n.id for n in nodes if isinstance(n, ast.Name)}
+        for node in nodes:
+            if isinstance(node, ast.Assert):
+                _take_apart(node)
+        return TestCode(
+            prelude=compile(prelude, _PRELUDE, "exec", dont_inherit=True),
+            setup=compile(setup_tree, _SETUP, "exec", dont_inherit=True),
+            texts=texts,
+            tests=tuple(compile(t, _TEST.format(i), "exec", dont_inherit=True) for i, t in enumerate(trees)),
+            names=frozenset(names),
+            called=frozenset(called),
+            attribute_bases=frozenset(bases),
+        )
+    except (SyntaxError, UnicodeError, RecursionError, MemoryError) as error:
+        raise ValueError(f"the tests cannot be compiled: {type(error).__name__}: {error}") from error
+
+
+def failing_line(code: TestCode, trace: TracebackType | None) -> str | None:
+    """Returns the line of a test that failed; the whole test if it is one statement, None if the setup failed."""
+    places = {_TEST.format(i): text for i, text in enumerate(code.texts)}
+    found = [(places[name], line) for name, line in _frames(trace) if name in places]
+    if not found:
+        return None
+    text, number = found[-1]
+    lines = text.strip().splitlines()
+    whole = len(lines) == 1 or len(_parse(text, "<text>").body) == 1 and lines[0].startswith("assert")
+    return text.strip() if whole else text.splitlines()[number - 1].strip()
+
+
+def _parse(text: str, name: str) -> ast.Module:
+    return ast.parse(text, name)
+
+
+def _missing_call(trees: list[ast.Module], entry_point: str | None) -> str | None:
+    """Returns HumanEval's call where the tests define `check(candidate)` and nothing calls it: it would always pass."""
+    if entry_point is None:
+        return None
+    body = [node for tree in trees for node in tree.body]
+    defined = any(isinstance(node, ast.FunctionDef) and node.name == "check" for node in body)
+    kinds = ast.Expr | ast.Assert | ast.For | ast.With | ast.Try
+    called = any(isinstance(n, kinds) and not isinstance(getattr(n, "value", None), ast.Constant) for n in body)
+    return f"check({entry_point})" if defined and not called else None
+
+
+def _take_apart(node: ast.Assert) -> None:
+    compare = node.test
+    if not isinstance(compare, ast.Compare) or len(compare.ops) != 1 or not isinstance(compare.ops[0], ast.Eq | ast.Is):
+        return
+    left, right = compare.left, compare.comparators[0]
+    flags = (isinstance(compare.ops[0], ast.Is), _is_literal(left) and not _is_literal(right))
+    arguments = [left, right, *(ast.copy_location(ast.Constant(value=flag), compare) for flag in flags)]
+    function = ast.copy_location(ast.Name(id=COMPARE, ctx=ast.Load()), compare)
+    node.test = ast.copy_location(ast.Call(func=function, args=arguments, keywords=[]), compare)
+
+
+def _is_literal(node: ast.AST) -> bool:
+    return not any(isinstance(item, ast.Call | ast.Name) for item in ast.walk(node))
+
+
+def _frames(trace: TracebackType | None) -> Iterator[tuple[str, int]]:
+    while trace is not None:
+        yield trace.tb_frame.f_code.co_filename, trace.tb_lineno
+        trace = trace.tb_next

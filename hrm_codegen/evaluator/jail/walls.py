@@ -1,0 +1,138 @@
+"""The walls of each tier: what the worker does once, the zygote once, and each solver for itself.
+
+Tier A: namespaces and seccomp. Tier B: Landlock and seccomp, where no namespaces are to be had. Tier C: the limits of
+POSIX only, which stop accidents and no attacker.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from typing import Protocol
+
+from . import landlock, linux, namespaces, seccomp
+from .cleanup import remove_tree
+
+
+class Walls(Protocol):
+    """What a worker asks of its tier.
+
+    Attributes:
+      folder: The one folder that a solver may write to.
+      init: Whether the zygote is process 1 of a process table of its own.
+      counts_processes: Whether a limit on processes counts the solvers' own.
+    """
+
+    folder: str
+    init: bool
+    counts_processes: bool
+
+    def enter(self) -> None:
+        """Moves the worker; raises OSError where the kernel refuses."""
+
+    def give_up_rights(self) -> None:
+        """In the zygote: gives up for good what no solver may have."""
+
+    def restrict(self) -> None:
+        """In a solver: what cannot be done once for all of them."""
+
+    def renew_folder(self) -> None:
+        """Between two solvers: makes the folder empty."""
+
+
+class Namespaces:
+    """Tier A."""
+
+    folder, init, counts_processes = namespaces.BOX, True, True
+
+    def __init__(self, folder: str, size: int) -> None:
+        self._size = size
+        self._clean: os.stat_result | None = None
+
+    def enter(self) -> None:
+        """Moves the worker."""
+        namespaces.enter(self._size)
+        self._clean = os.stat(self.folder)
+
+    def give_up_rights(self) -> None:
+        """Drops capabilities, and filters system calls for all solvers at once."""
+        linux.prctl(linux.PR_SET_PDEATHSIG, 9)
+        linux.prctl(linux.PR_SET_DUMPABLE, 0)
+        linux.drop_capabilities()
+        linux.install_filter(seccomp.build_filter())
+
+    def restrict(self) -> None:
+        """Nothing: all is inherited."""
+
+    def renew_folder(self) -> None:
+        """Mounts an empty folder over a used one."""
+        now = os.stat(self.folder)
+        if self._clean is None or now.st_ctime_ns != self._clean.st_ctime_ns or os.listdir(self.folder):
+            namespaces.renew_box(self._size)
+            self._clean = os.stat(self.folder)
+
+
+class Posix:
+    """Tier C."""
+
+    init = False
+
+    def __init__(self, folder: str, size: int) -> None:
+        self.folder = folder
+        uid = namespaces.unprivileged_uid()
+        self._uid = uid if os.geteuid() == 0 and _works_as(uid) else None
+        self.counts_processes = self._uid is not None
+
+    def enter(self) -> None:
+        """Gives the folder to the user whom solvers will be."""
+        if self._uid is not None:
+            os.chown(self.folder, self._uid, self._uid)
+
+    def give_up_rights(self) -> None:
+        """Gives root's rights up, where the interpreter can still be read without them."""
+        if sys.platform == "linux":
+            linux.prctl(_PR_SET_CHILD_SUBREAPER, 1)
+        if self._uid is not None:
+            namespaces.drop_uid(self._uid)
+
+    def restrict(self) -> None:
+        """Nothing more."""
+
+    def renew_folder(self) -> None:
+        """Removes what the last solver left."""
+        remove_tree(self.folder, keep_root=True)
+
+
+class Landlock(Posix):
+    """Tier B."""
+
+    def enter(self) -> None:
+        """Makes sure that the kernel has Landlock."""
+        if not linux.supported() or not linux.landlock_version():
+            raise OSError(errno.ENOSYS, "this kernel has no Landlock")
+        super().enter()
+
+    def restrict(self) -> None:
+        """Shuts the solver in: files, network, signals, system calls."""
+        landlock.restrict(self.folder)
+        linux.prctl(linux.PR_SET_DUMPABLE, 0)
+        linux.drop_capabilities()
+        linux.install_filter(seccomp.build_filter(own_pid=os.getpid(), fork=os.geteuid() != 0))
+
+
+def _works_as(uid: int) -> bool:
+    """Whether a process can become this user and still find the interpreter's library; tried in a child."""
+    child = os.fork()
+    if not child:
+        try:
+            namespaces.drop_uid(uid)
+            with open(os.__file__):
+                os._exit(0)
+        finally:
+            os._exit(1)
+    return os.waitpid(child, 0)[1] == 0
+
+
+TIERS: dict[str, type[Namespaces] | type[Posix]] = {"A": Namespaces, "B": Landlock, "C": Posix}
+_PR_SET_CHILD_SUBREAPER = 36

@@ -1,0 +1,169 @@
+"""The worker's process: enters the sandbox, starts the zygote, and then judges one case after the other.
+
+Started by `workers.py` as `python -c ... '<settings as JSON>'`, with a socket and a pipe that end when the evaluator
+does. Cases and reports are JSON, each behind its length.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import fcntl
+import importlib
+import json
+import os
+import resource
+import signal
+import socket
+import sys
+import time
+from typing import Any, NoReturn
+
+from . import judge, solver
+from .line import Line
+from .messages import receive, send
+from .walls import TIERS, Walls
+from .zygote import PID, REQUEST, WARM, Zygote
+
+_EVALUATOR, _LIFELINE = 3, 4
+_RECURSION_LIMIT = 20_000
+_GRACE = 2.0
+_KILL = b"K".ljust(REQUEST.size, b"\0")
+
+
+def main() -> NoReturn:
+    """Sets everything up, says so, and serves until the evaluator is gone or idle for long."""
+    settings = json.loads(sys.argv[1])
+    sys.argv[:] = [solver.MODULE]
+    os.dup2(settings["evaluator"], 200)
+    os.dup2(settings["lifeline"], 201)
+    os.dup2(200, _EVALUATOR)
+    os.dup2(201, _LIFELINE)
+    os.closerange(_LIFELINE + 1, 256)
+    evaluator = socket.socket(fileno=_EVALUATOR)
+    try:
+        worker = Worker(evaluator, settings)
+    except (OSError, ImportError, ValueError) as error:
+        send(evaluator, {"refused": f"{error.strerror if isinstance(error, OSError) else error}"})
+        os._exit(0)
+    send(evaluator, {"ready": os.getpid()})
+    os.dup2(0, 2)  # what a test prints is nobody's; up to here it was why the start failed
+    worker.serve()
+
+
+class Worker:
+    """Judges cases."""
+
+    def __init__(self, evaluator: socket.socket, settings: dict[str, Any]) -> None:
+        """Enters the sandbox and forks the zygote; raises OSError where the system refuses."""
+        self._evaluator, self._settings = evaluator, settings
+        _die_with(_LIFELINE)
+        for name in WARM:
+            importlib.import_module(name)
+        sys.setrecursionlimit(_RECURSION_LIMIT)
+        self._walls: Walls = TIERS[settings["tier"]](settings["folder"], settings["box_bytes"])
+        os.environ.update(HOME=self._walls.folder, TMPDIR=self._walls.folder)
+        self._walls.enter()
+        self._control, control = socket.socketpair()
+        self._output, output = os.pipe()
+        os.set_blocking(self._output, False)
+        pid = os.fork()
+        if not pid:
+            self._become_zygote(control, output)
+        control.close()
+        os.close(output)
+        if not self._control.recv(1):
+            raise OSError(errno.EPERM, "the process that starts programs could not give up its rights")
+        limit = settings["judge_bytes"]
+        if sys.platform != "darwin":
+            resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+    def serve(self) -> NoReturn:
+        """Answers each case by a report."""
+        while True:
+            self._evaluator.settimeout(self._settings["idle_seconds"])
+            try:
+                message = receive(self._evaluator)
+            except TimeoutError:
+                os._exit(0)
+            if message is None:
+                os._exit(0)
+            self._evaluator.settimeout(None)
+            send(self._evaluator, self._judge(message))
+
+    def _judge(self, message: dict[str, Any]) -> dict[str, Any]:
+        case = judge.Case(**message | {"test_list": tuple(message["test_list"])})
+        code = judge.prepare(case)
+        if isinstance(code, judge.Report):
+            return dataclasses.asdict(code)
+        self._walls.renew_folder()
+        near, far = socket.socketpair()
+        limits = self._settings["limits"]
+        request = REQUEST.pack(b"F", case.timeout, limits["address_space"], limits["file_size"])
+        socket.send_fds(self._control, [request], [far.fileno()])
+        far.close()
+        kind, number = PID.unpack(self._control.recv(PID.size).ljust(PID.size, b"\0"))
+        if kind != b"P":
+            near.close()
+            text = os.strerror(number) if number else "the process that starts programs is gone"
+            return dataclasses.asdict(judge.Report(verdict="harness_error", message=f"cannot start a program: {text}"))
+        line = Line(near, self._control, self._output, _EVALUATOR)
+        line.output_limit, line.kept = limits["output"], limits["captured"]
+        started = time.monotonic()
+        line.deadline = started + case.wall_seconds
+        # A test that does not end on some answer is in nobody's loop but the kernel's: this ends the process.
+        signal.setitimer(signal.ITIMER_REAL, case.wall_seconds + _GRACE)
+        report = judge.run_tests(case, code, line)
+        if line.dead is None:
+            self._control.sendall(_KILL)
+        _, seconds = line.wait_for_end()
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        near.close()
+        fields = dataclasses.asdict(judge.finish(case, report, line))
+        stdout = line.output.decode("utf-8", "replace")
+        return fields | {"cpu_seconds": seconds, "wall_seconds": time.monotonic() - started, "stdout": stdout,
+                         "stdout_bytes": line.output_bytes}  # fmt: skip
+
+    def _become_zygote(self, control: socket.socket, output: int) -> NoReturn:
+        try:
+            os.dup2(output, 1)
+            os.dup2(output, 2)
+            descriptor = control.detach()
+            os.dup2(descriptor, 3)
+            os.closerange(4, 256)
+            limits = self._settings["limits"]
+            _lower(resource.RLIMIT_NOFILE, limits["open_files"])
+            if self._walls.counts_processes:
+                _lower(resource.RLIMIT_NPROC, limits["processes"])
+            _lower(resource.RLIMIT_CORE, 0)
+            control = socket.socket(fileno=3)
+            self._walls.give_up_rights()
+            for number in (signal.SIGINT, signal.SIGALRM, signal.SIGIO):
+                signal.signal(number, signal.SIG_DFL)
+            os.chdir("/")
+            control.sendall(b"+")
+            Zygote(control, self._serve_solver, init=self._walls.init).run()
+        finally:
+            os._exit(1)
+
+    def _serve_solver(self, line: socket.socket, request: bytes) -> NoReturn:
+        try:
+            os.chdir(self._walls.folder)
+            solver.serve(line, request, self._walls.restrict)
+        finally:
+            os._exit(1)
+
+
+def _die_with(lifeline: int) -> None:
+    """Ends this process, whatever it is doing, when the other end of a pipe is closed."""
+    if sys.platform == "linux":
+        fcntl.fcntl(lifeline, fcntl.F_SETOWN, os.getpid())
+        fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)
+
+
+def _lower(kind: int, value: int) -> None:
+    hard = resource.getrlimit(kind)[1]
+    value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+    resource.setrlimit(kind, (value, value))
+
+

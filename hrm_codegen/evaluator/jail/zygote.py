@@ -1,0 +1,147 @@
+"""The process that solvers are forked from: process 1 of the sandbox, warm, without rights, and without any secret.
+
+It is forked from the worker before the worker has read a single test, gives up its rights once for all solvers, and
+then only forks, waits, kills and counts. A solver's program goes from the worker to the solver directly: nothing that
+one solver is given is in the memory that the next one inherits.
+
+On its control socket: `F` and a descriptor (the solver's end) with what it may use asks for a solver, answered by its pid
+or by `E` and an error number; `K` kills whatever the solver has left. The end of each solver is reported once, by `D`, its
+wait status and CPU time, whether it came by itself or by `K`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import select
+import signal
+import socket
+import struct
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+REQUEST = struct.Struct(">cdQQ")
+PID, DEAD = struct.Struct(">ci"), struct.Struct(">cid")
+_NOT_REAPED = (0, 0.0)
+_PAUSE_MS = 5
+# What most programs import: loaded once, inherited by all.
+WARM = (
+    "abc array ast bisect calendar cmath collections contextlib copy dataclasses datetime decimal enum fractions "
+    "functools hashlib heapq inspect itertools json math numbers operator random re statistics string struct "
+    "textwrap threading time typing unicodedata"
+).split()
+
+
+class Zygote:
+    """The loop of the zygote's process."""
+
+    def __init__(
+        self, control: socket.socket, serve: Callable[[socket.socket, bytes], NoReturn], *, init: bool
+    ) -> None:
+        """Makes the loop.
+
+        Args:
+          control: To the worker.
+          serve: Becomes the solver; never returns.
+          init: Whether this is process 1, that may kill and reap all others.
+        """
+        self._control, self._serve, self._init = control, serve, init
+        self._solver = 0
+
+    def run(self) -> NoReturn:
+        """Serves until the worker is gone."""
+        sys.modules["random"].seed(0)  # every solver starts with the same stream
+        gc.collect()
+        gc.freeze()
+        while True:
+            message, descriptors, _, _ = socket.recv_fds(self._control, REQUEST.size, 1)
+            if not message:
+                os._exit(0)
+            if message[:1] == b"F":  # else a `K` that has crossed the report of the end
+                self._fork(message, descriptors)
+                if self._solver:
+                    self._report(self._wait())
+
+    def _fork(self, message: bytes, descriptors: list[int]) -> None:
+        try:
+            self._solver = os.fork()
+        except OSError as error:
+            os.close(descriptors[0])
+            self._control.sendall(PID.pack(b"E", error.errno or 0))
+            return
+        if not self._solver:
+            self._control.close()
+            self._serve(socket.socket(fileno=descriptors[0]), message)
+        os.close(descriptors[0])
+        self._control.sendall(PID.pack(b"P", self._solver))
+
+    def _wait(self) -> tuple[int, float]:
+        """Waits for the solver's end or the worker's word. Returns the status and CPU seconds if it is reaped."""
+        poll = select.poll()
+        poll.register(self._control, select.POLLIN)
+        if not hasattr(os, "pidfd_open"):
+            return self._wait_without_handle(poll)
+        handle = os.pidfd_open(self._solver)
+        poll.register(handle, select.POLLIN)
+        try:
+            ready = [descriptor for descriptor, _ in poll.poll()]
+        finally:
+            os.close(handle)
+        if handle not in ready:
+            self._take_word()
+        return _NOT_REAPED
+
+    def _wait_without_handle(self, poll: select.poll) -> tuple[int, float]:
+        while not poll.poll(_PAUSE_MS):
+            pid, status, usage = os.wait4(self._solver, os.WNOHANG)
+            if pid:
+                return status, usage.ru_utime + usage.ru_stime
+        self._take_word()
+        return _NOT_REAPED
+
+    def _take_word(self) -> None:
+        if not self._control.recv(REQUEST.size):  # the worker is gone: nobody else cleans up
+            self._clean_up(_NOT_REAPED)
+            os._exit(0)
+
+    def _report(self, known: tuple[int, float]) -> None:
+        status, seconds = self._clean_up(known)
+        self._solver = 0
+        self._control.sendall(DEAD.pack(b"D", status, seconds))
+
+    def _clean_up(self, known: tuple[int, float]) -> tuple[int, float]:
+        """Kills all that is left of the solver and reaps it. Returns the solver's status and the CPU time of all."""
+        status, seconds = known
+        self._kill()
+        while True:
+            try:
+                pid, code, usage = os.wait4(-1, 0 if self._init or known is _NOT_REAPED else os.WNOHANG)
+            except ChildProcessError:
+                break
+            seconds += usage.ru_utime + usage.ru_stime
+            if pid == self._solver:
+                status, known = code, (code, seconds)
+            elif not pid and not self._kill_stragglers():
+                break
+        return status, seconds
+
+    def _kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if self._init:
+                os.kill(-1, signal.SIGKILL)
+            else:
+                os.killpg(self._solver, signal.SIGKILL)
+
+    def _kill_stragglers(self) -> bool:
+        """Kills processes that have left the solver's group and were handed to us. Returns whether there were any."""
+        try:
+            with open(f"/proc/self/task/{os.getpid()}/children") as file:
+                children = [int(word) for word in file.read().split()]
+        except OSError:
+            return False
+        for child in children:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(child, signal.SIGKILL)
+        return bool(children)

@@ -1,0 +1,223 @@
+"""A worker seen from the evaluator: started, asked, killed. What runs in it is `jail/worker.py`.
+
+A worker is an interpreter of its own with an empty environment. It stays warm between cases and leaves by itself when
+nothing is asked of it for a while, or when this process is gone, however it went.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from typing import Any
+
+from hrm_codegen.errors import SandboxError
+from hrm_codegen.evaluator.jail.cleanup import remove_tree
+from hrm_codegen.evaluator.jail.messages import receive, send
+
+_LOG = logging.getLogger("hrm_codegen.evaluator")
+_HERE = Path(__file__).parent
+_BOOT = "import sys; sys.path.insert(0, {!r}); import jail.worker as worker; sys.path.pop(0); worker.main()"
+_ENVIRONMENT = {
+    # -I would do this isolation too, but it ignores the hash seed, and sets would be ordered by chance.
+    "PYTHONHASHSEED": "0",
+    "PYTHONIOENCODING": "utf-8:backslashreplace",
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "TZ": "UTC",
+    "MALLOC_ARENA_MAX": "1",  # each further arena would count 64 MB of address space
+    **{f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL")},
+}
+_NEEDS_FOLDER = ("B", "C")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What a program may use besides its CPU seconds.
+
+    Attributes:
+      address_space: Bytes of virtual memory a process (not enforced on macOS).
+      processes: Processes and threads; enforced where the sandbox has a user of its own.
+      file_size: Bytes of a file.
+      open_files: File descriptors.
+      folder_bytes: Bytes of the folder it may write to (tier A).
+      output: Bytes printed; more is `output_limit`.
+      captured: Bytes of the output that are kept.
+      judge_bytes: Bytes of virtual memory for the judge, which holds what a program returns.
+      start_seconds: Wall time for a worker to start; more is the harness's fault.
+      idle_seconds: How long a worker waits for its next case before it leaves.
+    """
+
+    address_space: int = 1 << 30
+    processes: int = 24
+    file_size: int = 32 << 20
+    open_files: int = 64
+    folder_bytes: int = 64 << 20
+    output: int = 10 << 20
+    captured: int = 4096
+    judge_bytes: int = 4 << 30
+    start_seconds: float = 60.0
+    idle_seconds: float = 2.0
+
+
+class Refused(SandboxError):
+    """The system does not grant what a tier needs."""
+
+
+class WorkerGone(Exception):
+    """The worker ended before it had reported.
+
+    Attributes:
+      exit_code: As of `subprocess`: the negative number of a signal.
+    """
+
+    def __init__(self, exit_code: int) -> None:
+        super().__init__(exit_code)
+        self.exit_code = exit_code
+
+
+class Worker:
+    """One worker process; used by one thread at a time, but `kill` may come from any.
+
+    Attributes:
+      stopped: Whether it was killed on purpose.
+      folder: Where its programs write, for the tiers without a root folder of their own.
+    """
+
+    def __init__(self, tier: str, limits: Limits) -> None:
+        """Starts it; does not wait until it is ready.
+
+        Raises:
+          SandboxError: If there is no interpreter to start.
+          OSError: If there is no room for a process, a descriptor or a folder.
+        """
+        executable = getattr(sys, "_base_executable", None) or sys.executable
+        if not executable:
+            raise SandboxError("no Python interpreter to run programs with: sys.executable is empty")
+        self._limits, self._ready = limits, False
+        self.stopped = False
+        with contextlib.ExitStack() as stack:
+            self._line, far = socket.socketpair()
+            stack.callback(far.close)
+            reading, self._lifeline = os.pipe()
+            stack.callback(os.close, reading)
+            folder = tempfile.mkdtemp(prefix="hrm_codegen_") if tier in _NEEDS_FOLDER else None
+            self.folder = folder
+            self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed when it is gone)
+            settings = {
+                "tier": tier,
+                "folder": folder,
+                "evaluator": far.fileno(),
+                "lifeline": reading,
+                "box_bytes": limits.folder_bytes,
+                "judge_bytes": limits.judge_bytes,
+                "idle_seconds": limits.idle_seconds,
+                "limits": dataclasses.asdict(limits),
+            }
+            self._process = subprocess.Popen(
+                [*_prefix(folder), executable, "-s", "-P", "-S", "-X", "utf8", "-c", _BOOT.format(str(_HERE)), json.dumps(settings)],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=self._errors,
+                pass_fds=(far.fileno(), reading),
+                cwd="/",
+                env=_ENVIRONMENT,
+                start_new_session=True,
+            )  # fmt: skip
+        threading.Thread(target=self._bury, name="sandbox-reaper", daemon=True).start()
+
+    @property
+    def alive(self) -> bool:
+        """Whether it has not left."""
+        return self._process.poll() is None
+
+    def wait_until_ready(self) -> None:
+        """Waits for the worker's word.
+
+        Raises:
+          Refused: If the system does not grant what the tier needs.
+          SandboxError: If it does not start for any other reason.
+        """
+        if self._ready:
+            return
+        self._line.settimeout(self._limits.start_seconds)
+        try:
+            word = receive(self._line) or {}
+        except (OSError, ValueError) as error:
+            word = {"died": str(error)}
+        self._line.settimeout(None)
+        if "ready" in word:
+            self._ready = True
+            return
+        self.kill()
+        if "refused" in word:
+            raise Refused(str(word["refused"]))
+        self._errors.seek(0)
+        text = self._errors.read().decode("utf-8", "replace").strip()[-500:] or word.get("died", "")
+        raise SandboxError(f"the sandbox did not start (exit {self._process.wait()}): {text}")
+
+    def judge(self, case: dict[str, Any]) -> dict[str, Any]:
+        """Returns the report on a case.
+
+        Raises:
+          WorkerGone: If the worker ended first.
+        """
+        try:
+            send(self._line, case)
+            report = receive(self._line)
+        except OSError:
+            report = None
+        if report is None:
+            self.kill()
+            raise WorkerGone(self._process.wait())
+        return report
+
+    def kill(self) -> None:
+        """Ends it and all that it has started, at once."""
+        with contextlib.suppress(ProcessLookupError):
+            self._process.send_signal(signal.SIGKILL)
+
+    def close(self) -> None:
+        """Ends it and gives back what it had."""
+        self.kill()
+        self._process.wait()
+        self._line.close()
+        with contextlib.suppress(OSError):
+            os.close(self._lifeline)
+        self._errors.close()
+        if self.folder is not None:
+            remove_folder(self.folder)
+
+    def _bury(self) -> None:
+        """Reaps the process whenever it ends: an idle evaluator must not keep the dead."""
+        self._process.wait()
+
+
+def remove_folder(folder: str) -> None:
+    """Removes a folder that programs have written in; logs a warning if something cannot be removed."""
+    try:
+        remove_tree(folder)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        _LOG.warning("cannot remove the temporary folder %s: %s", folder, error)
+
+
+def _prefix(folder: str | None) -> list[str]:
+    """Returns the command that a worker of tier C is started by on macOS: deprecated, but there is no other wall."""
+    if sys.platform != "darwin":
+        return []
+    profile = (
+        "(version 1)(allow default)(deny network*)(deny file-write*)"
+        f'(allow file-write* (subpath "{folder}") (literal "/dev/null"))'
+        "(deny signal)(allow signal (target same-sandbox))(deny process-info* (target others))"
+    )
+    return ["/usr/bin/sandbox-exec", "-p", profile]
