@@ -18,7 +18,14 @@ from hrm_codegen.evaluator.estimators import bootstrap_interval, estimate_pass_a
 from hrm_codegen.evaluator.table import estimate, layout, percent, visible
 from hrm_codegen.evaluator.verdicts import Program, ProgramResult, Verdict
 
-_KINDS: dict[str, Any] = {"str": str, "str | None": str | None, "float": int | float}
+# What JSON has for the types of `ProgramResult`'s fields.
+_KINDS: dict[str, Any] = {
+    "str": str,
+    "str | None": str | None,
+    "int": int,
+    "float": int | float,
+    "tuple[str, ...]": list,
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -66,12 +73,12 @@ class SampleResult:
         Raises:
           KeyError, TypeError or ValueError: For anything else.
         """
-        fields = {field.name: row[field.name] for field in dataclasses.fields(ProgramResult) if field.name in row}
         kinds = {field.name: _KINDS.get(str(field.type), object) for field in dataclasses.fields(ProgramResult)}
-        kinds |= {"task_id": str, "sample": int, "completion": str, "changes": list}
-        for name, kind in kinds.items():
+        for name, kind in (kinds | {"task_id": str, "sample": int, "completion": str, "changes": list}).items():
             if name in row and not isinstance(row[name], kind):
                 raise TypeError(f"{name} is {row[name]!r:.40}")
+        fields: dict[str, Any] = {name: row[name] for name in kinds if name in row}
+        fields |= {name: tuple(map(str, value)) for name, value in fields.items() if kinds[name] is list}
         return cls(
             task_id=row["task_id"],
             sample=row["sample"],
