@@ -2,7 +2,7 @@
 
 Three kinds of text: a `completion` continues the problem's code stub, a `solution` stands alone, an `answer` is a whole
 program that may lean on the stub's imports and helpers. Nothing is compiled or run here: the text is hostile.
-The raw text stays with the sample; what was cut off is reported, since extraction changes scores.
+The raw text stays with the sample; what was changed is reported, since it changes scores.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import re
 from typing import Literal
 
 from hrm_codegen.data.problem import Problem
+from hrm_codegen.evaluator.extraction import MAX_LENGTH, begins_definition, defines, extract_code
 
 Kind = Literal["completion", "solution", "answer"]
-_FENCE = re.compile(r"^[ ]{0,3}(`{3,}|~{3,})[ \t]*([\w+#.-]*)[^\n]*$", re.MULTILINE)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -23,7 +23,7 @@ class Assembled:
 
     Attributes:
       code: The text to run.
-      changes: What extraction did to the raw text, in words; empty if nothing.
+      changes: What was done to the raw text, in words; empty if nothing.
     """
 
     code: str
@@ -34,48 +34,78 @@ def assemble_program(problem: Problem, text: str, kind: Kind) -> Assembled:
     """Returns the program that `text` stands for.
 
     Args:
-      problem: Gives the stub (`prompt_code`) and the name to look for among several fenced blocks.
+      problem: Gives the stub (`prompt_code`) and the names to look for among several fenced blocks.
       text: As the model wrote it.
       kind: What the text is; see the module's docstring.
     """
-    body, changes = extract_code(text, problem.entry_point)
-    if not problem.prompt_code or kind == "solution":
+    body, changes = extract_code(text, _tested_names(problem))
+    stub = problem.prompt_code
+    if not stub or kind == "solution":
         return Assembled(code=body, changes=changes)
-    if kind == "answer" or (changes and _defines(body, problem.entry_point)):
-        return Assembled(code=f"{_closed_stub(problem.prompt_code)}\n\n{body}", changes=changes)
-    return Assembled(code=problem.prompt_code + body, changes=changes)
+    if kind == "answer":
+        return Assembled(code=f"{closed_stub(stub)}\n\n{body}", changes=changes)
+    if _redefines(body, problem.entry_point):
+        return Assembled(code=f"{closed_stub(stub)}\n\n{body}", changes=(*changes, "began anew after the stub"))
+    indent = open_indent(stub)
+    repaired = _indented(body, indent) if indent and len(body) <= MAX_LENGTH else body
+    if repaired != body:
+        changes = (*changes, "repaired the first indentation")
+    return Assembled(code=stub + repaired, changes=changes)
 
 
-def extract_code(text: str, entry_point: str | None = None) -> tuple[str, tuple[str, ...]]:
-    """Takes code out of Markdown fences.
-
-    A fence inside a triple-quoted string is left alone. Among several blocks the first that defines `entry_point`
-    wins, else the first. A lone closing fence ends code that began at the start of the text.
-
-    Returns:
-      The code and what was changed, in words.
-    """
-    fences = [match for match in _FENCE.finditer(text) if not _inside_string(text[: match.start()])]
-    if not fences:
-        return text, ()
-    if len(fences) == 1 and not fences[0][2] and text[: fences[0].start()].strip():
-        return text[: fences[0].start()], ("cut at a closing fence",)
-    ends = [fence.start() for fence in fences[1::2]] + [len(text)] * (len(fences) % 2)
-    blocks = [text[start.end() + 1 : end] for start, end in zip(fences[::2], ends, strict=True)]
-    chosen = next((block for block in blocks if _defines(block, entry_point)), blocks[0])
-    return chosen, (f"took one of {len(blocks)} fenced blocks",)
-
-
-def _inside_string(before: str) -> bool:
-    return before.count('"""') % 2 == 1 or before.count("'''") % 2 == 1
-
-
-def _defines(code: str, name: str | None) -> bool:
-    return name is not None and re.search(rf"^(async )?def {re.escape(name)}\b", code, re.MULTILINE) is not None
-
-
-def _closed_stub(stub: str) -> str:
+def closed_stub(stub: str) -> str:
     """Ends a stub's open function, so that code at the margin may follow."""
-    lines = [line for line in stub.splitlines() if line.strip()]
-    indent = re.match(r"[ \t]*", lines[-1] if lines else "")
-    return f"{stub.rstrip()}\n{(indent[0] if indent else '') or '    '}pass\n"
+    indent = open_indent(stub)
+    return f"{stub.rstrip()}\n{indent}pass\n" if indent else f"{stub.rstrip()}\n"
+
+
+def open_indent(stub: str) -> str:
+    """Returns the indentation that continues a stub; empty if it leaves nothing open (a docstring alone)."""
+    lines = [line.rstrip() for line in stub.splitlines() if line.strip()]
+    last = lines[-1] if lines else ""
+    return _indent_of(last) or ("    " if last.endswith(":") else "")
+
+
+def _tested_names(problem: Problem) -> frozenset[str]:
+    if problem.entry_point is not None:
+        return frozenset({problem.entry_point})
+    return frozenset(name for test in problem.test_list for name in re.findall(r"\b([^\W\d]\w*)\(", test))
+
+
+def _redefines(body: str, entry_point: str | None) -> bool:
+    """Whether a completion is no continuation: it begins at the margin and has the whole function."""
+    if entry_point is None or not body.strip() or _indent_of(body.lstrip("\r\n")):
+        return False
+    return defines(body, {entry_point}) or re.search(rf"^{re.escape(entry_point)}\s*=", body, re.MULTILINE) is not None
+
+
+def _indented(body: str, indent: str) -> str:
+    """Returns a continuation with the indentation that its beginning has lost.
+
+    The first line alone if the lines after it have theirs, else the whole block that it begins. What is changed here
+    could not have been right: the function would end before its first statement, or not be Python at all.
+    """
+    lines = body.split("\n")
+    filled = [number for number, line in enumerate(lines) if line.strip()]
+    if not filled or "\t" in "".join(_indent_of(lines[number]) for number in filled):
+        return body
+    first = filled[0]
+    depth, wanted = len(_indent_of(lines[first])), len(indent)
+    margin = next((number for number in filled[1:] if not _indent_of(lines[number])), len(lines))
+    block = [number for number in filled if number < margin or number == first]
+    rest = [len(_indent_of(lines[number])) for number in block[1:]]
+    shallow = bool(rest) and lines[first].rstrip().endswith(":") and rest[0] <= wanted
+    goes_on = margin in filled[1:2] and not begins_definition(lines[margin])
+    returns = re.search(r"^(?:return|yield)\b", "\n".join(lines[first + 1 :]), re.MULTILINE)
+    if depth == 0 and (shallow or goes_on or returns):
+        block = filled  # the body of a function, all of it at the margin
+    elif not shallow and min(rest, default=wanted) >= wanted and not wanted < depth <= min(rest, default=0):
+        block = [first]
+    for number in block:
+        line = lines[number]
+        lines[number] = " " * max(0, len(_indent_of(line)) + wanted - depth) + line.lstrip(" ")
+    return "\n".join(lines)
+
+
+def _indent_of(line: str) -> str:
+    return line[: len(line) - len(line.lstrip(" \t"))]

@@ -1,6 +1,6 @@
 """Samples made by anyone: JSON Lines of `task_id` and `completion` or `solution` (HumanEval's and EvalPlus' formats).
 
-Reads and checks; each way a file can be wrong is one clear error with its line. Programs are not looked at here.
+Reads and checks; each way a file can be wrong is one clear error with its place. Programs are not looked at here.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ import dataclasses
 import gzip
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from hrm_codegen.errors import DatasetError
 from hrm_codegen.evaluator.assemble import Kind
 
 _LISTED = 5
+_GZIP = b"\x1f\x8b"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -39,27 +41,27 @@ class Sample:
 
 
 def read_samples(source: str | Path | Iterable[Mapping[str, Any]], problems: Sequence[Problem]) -> list[Sample]:
-    """Reads samples of any order and number; the second row of a task is its second sample.
+    """Reads samples of any order and number; the second row of a task is its second sample, equal to the first or not.
 
     Args:
-      source: A `.jsonl` or `.jsonl.gz` file, or rows. A `task_id` may be the problem's (case does not matter), or its
-        last part if that is unambiguous: 11 and "11" for `mbpp/11`.
+      source: A file of JSON lines or with one JSON array, gzipped or not, or rows. A `task_id` may be the problem's
+        (case does not matter), or its last part if that is unambiguous: 11 and "11" for `mbpp/11`. A row that has
+        both texts is its `solution`.
       problems: The data set.
 
     Raises:
-      DatasetError: For a missing file, a broken line, a row without text, an unknown task.
+      DatasetError: For a missing or empty file, a broken line, a row without text, an unknown task.
     """
-    rows = _read_lines(Path(source)) if isinstance(source, str | Path) else enumerate(source, 1)
-    names = _task_names(problems)
+    rows = _placed_rows(source)
+    names = _TaskNames(problems)
     counts: collections.Counter[str] = collections.Counter()
     unknown: list[str] = []
     samples: list[Sample] = []
-    for number, row in rows:
-        place = f"samples row {number}" if not isinstance(source, str | Path) else f"{source}:{number}"
+    for place, row in rows:
         given, text, kind = _fields(row, place)
-        task_id = names.get(str(given).casefold())
+        task_id = names.find(given)
         if task_id is None:
-            unknown.append(str(given))
+            unknown.append(given)
             continue
         samples.append(Sample(task_id=task_id, index=counts[task_id], text=text, kind=kind))
         counts[task_id] += 1
@@ -70,6 +72,8 @@ def read_samples(source: str | Path | Iterable[Mapping[str, Any]], problems: Seq
             f"{len(unknown)} samples are of tasks that the data set does not have: {shown}{more}; "
             f"its first task is {problems[0].task_id!r}: do samples and --data belong together?"
         )
+    if not samples:
+        raise DatasetError(f"no samples in {source if isinstance(source, str | Path) else 'the given rows'}")
     return samples
 
 
@@ -81,40 +85,74 @@ def samples_sha256(samples: Iterable[Sample]) -> str:
     return digest.hexdigest()
 
 
-def _task_names(problems: Sequence[Problem]) -> dict[str, str]:
-    """Maps every accepted spelling to a task id; a last part that two tasks share is none."""
-    last_parts = collections.Counter(problem.task_id.rsplit("/", 1)[-1].casefold() for problem in problems)
-    names = {}
-    for problem in problems:
-        last = problem.task_id.rsplit("/", 1)[-1].casefold()
-        if last_parts[last] == 1:
-            names[last] = problem.task_id
-    return names | {problem.task_id.casefold(): problem.task_id for problem in problems}
+class _TaskNames:
+    """Finds a task by any accepted spelling: its id, its id in another case, its last part; no spelling of two."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self._exact = {problem.task_id for problem in problems}
+        self._folded = _unambiguous((task_id.casefold(), task_id) for task_id in self._exact)
+        self._last = _unambiguous((task_id.rsplit("/", 1)[-1].casefold(), task_id) for task_id in self._exact)
+
+    def find(self, given: str) -> str | None:
+        """Returns the id of a task, None if there is none or no single one."""
+        if given in self._exact:
+            return given
+        return self._folded.get(given.casefold()) or self._last.get(given.casefold())
 
 
-def _read_lines(path: Path) -> Iterable[tuple[int, Any]]:
+def _unambiguous(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    groups = collections.defaultdict(list)
+    for spelling, task_id in pairs:
+        groups[spelling].append(task_id)
+    return {spelling: task_ids[0] for spelling, task_ids in groups.items() if len(task_ids) == 1}
+
+
+def _placed_rows(source: str | Path | Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, Any]]:
+    if not isinstance(source, str | Path):
+        for number, row in enumerate(source, 1):
+            yield f"samples row {number}", row
+        return
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            for number, line in enumerate(file, 1):
-                if not line.strip():
-                    continue
-                try:
-                    yield number, json.loads(line.decode("utf-8-sig"), strict=False)
-                except (ValueError, RecursionError) as error:
-                    raise DatasetError(f"{path}:{number}: not a line of JSON: {error}") from error
-    except (OSError, EOFError) as error:
-        raise DatasetError(f"cannot read the samples {path}: {error}") from error
+        with Path(source).open("rb") as raw:
+            packed = raw.read(2) == _GZIP
+        with gzip.open(source) if packed else Path(source).open("rb") as file:
+            yield from _file_rows(file, source)
+    except (OSError, EOFError, zlib.error) as error:
+        raise DatasetError(f"cannot read the samples {source}: {error}") from error
 
 
-def _fields(row: Any, place: str) -> tuple[str | int, str, Kind]:
+def _file_rows(lines: Iterable[bytes], source: str | Path) -> Iterator[tuple[str, Any]]:
+    is_first = True
+    numbered = enumerate(lines, 1)
+    for number, line in numbered:
+        if not line.removeprefix(b"\xef\xbb\xbf").strip():
+            continue
+        if is_first and line.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"["):
+            rows = _parsed(b"".join([line, *(rest for _, rest in numbered)]), f"{source}: not a JSON array")
+            for position, row in enumerate(rows, 1):
+                yield f"{source}: row {position}", row
+            return
+        is_first = False
+        yield f"{source}:{number}", _parsed(line, f"{source}:{number}: not a line of JSON")
+
+
+def _parsed(data: bytes, complaint: str) -> Any:
+    try:
+        return json.loads(data.decode("utf-8-sig"), strict=False)
+    except (ValueError, RecursionError) as error:
+        raise DatasetError(f"{complaint}: {error}") from error
+
+
+def _fields(row: Any, place: str) -> tuple[str, str, Kind]:
     if not isinstance(row, Mapping):
         raise DatasetError(f"{place}: a sample is an object with task_id and completion or solution")
     given = row.get("task_id")
     if isinstance(given, bool) or not isinstance(given, str | int):
-        raise DatasetError(f'{place}: no "task_id"')
+        wrong = f"a task_id of type {type(given).__name__}, expected text or an integer" if given else 'no "task_id"'
+        raise DatasetError(f"{place}: {wrong}")
     kinds: tuple[Kind, ...] = ("solution", "completion")
     for kind in kinds:
         text = row.get(kind)
         if isinstance(text, str):
-            return given, text, kind
+            return str(given), text, kind
     raise DatasetError(f'{place}: neither "completion" nor "solution" is a text')
