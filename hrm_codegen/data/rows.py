@@ -6,16 +6,15 @@ and MBPP+. Not a file reader: `problems.py` finds the rows.
 
 from __future__ import annotations
 
-import ast
 import dataclasses
 import math
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
 from hrm_codegen.data import evalplus
 from hrm_codegen.data.problem import Problem
 from hrm_codegen.data.row_fields import Place, filled_field, newlines, text_field, texts_field
+from hrm_codegen.data.syntax import dump
 
 
 def parse_row(row: Any, place: Place) -> Problem:
@@ -52,12 +51,12 @@ def normalize_code(code: str) -> str:
     parse keeps everything but its line ends.
     """
     code = newlines(code)
-    tree = _tree(code)
+    tree = dump(code)
     if tree is None:
         return code
     tidy = "\n".join(line.rstrip() for line in code.split("\n")).strip("\n")
     for candidate in (tidy.expandtabs(4), tidy):
-        if _tree(candidate) == tree:
+        if dump(candidate) == tree:
             return candidate
     return code
 
@@ -115,12 +114,3 @@ def _task_id(row: Mapping[str, Any], place: Place) -> str:
     if isinstance(value, bool) or not isinstance(value, int | str):
         raise place.error(f'has a "task_id" that is neither text nor an integer: {value!r}')
     return str(value) or f"{place.stem or 'row'}/{place.number}"
-
-
-def _tree(code: str) -> str | None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # an invalid escape in somebody's solution is not this user's concern
-        try:
-            return ast.dump(ast.parse(code))
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            return None

@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hrm_codegen.data.basics.audit import normalise
 from hrm_codegen.data.basics.compose import Chain, Step, run_solution, step_function, write_solution
 from hrm_codegen.data.basics.describe import describe_chain, describe_step
 from hrm_codegen.data.basics.examples import choose_examples, draw_step, trace_chain
@@ -19,6 +18,7 @@ from hrm_codegen.data.basics.inputs import SHAPES, draw_input
 from hrm_codegen.data.basics.library import BY_KEY, OPERATIONS
 from hrm_codegen.data.basics.operation import Kind, Operation
 from hrm_codegen.data.basics.splits import random_operations
+from hrm_codegen.data.syntax import normalise
 
 TYPES = {Kind.INT: int, Kind.STR: str, Kind.BOOL: bool, Kind.INTS: list, Kind.WORDS: list}
 # By hand from the English: key: (constants, input, expected) or several of them.

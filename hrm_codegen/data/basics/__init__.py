@@ -9,9 +9,9 @@ in `inputs.py` and subjects in `describe.py`) or a level to `suite.LEVEL_MIX`; e
 
 from __future__ import annotations
 
-from hrm_codegen.data.basics.audit import normalise, overlap
+from hrm_codegen.data.basics.audit import overlap
 from hrm_codegen.data.basics.library import OPERATIONS
 from hrm_codegen.data.basics.operation import Kind, Operation
 from hrm_codegen.data.basics.suite import LEVELS, generate
 
-__all__ = ["LEVELS", "OPERATIONS", "Kind", "Operation", "generate", "normalise", "overlap"]
+__all__ = ["LEVELS", "OPERATIONS", "Kind", "Operation", "generate", "overlap"]

@@ -25,7 +25,6 @@ import itertools
 import random
 from collections.abc import Iterator
 
-from hrm_codegen.data.basics.audit import normalise
 from hrm_codegen.data.basics.compose import Chain, Composition, Step, composition, run_solution, write_solution
 from hrm_codegen.data.basics.describe import Description, describe_chain, describe_step
 from hrm_codegen.data.basics.examples import choose_examples
@@ -41,6 +40,7 @@ from hrm_codegen.data.basics.splits import (
     random_operations,
 )
 from hrm_codegen.data.problem import Problem
+from hrm_codegen.data.syntax import normalise
 from hrm_codegen.errors import UsageError
 
 LEVEL_MIX = {1: 0.50, 2: 0.35, 3: 0.15}
