@@ -1,4 +1,4 @@
-"""`hrm-codegen data`: prepare data sets by name, convert files, and look inside them."""
+"""`hrm-codegen data`: prepare data sets by name, convert files, and look inside them (`data_checks.py`: judge them)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hrm_codegen.cli import options, output
+from hrm_codegen.cli import data_checks, options, output
 from hrm_codegen.cli.parser import add_subcommand
 from hrm_codegen.errors import UsageError
 
@@ -42,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     learn.add_argument("files", nargs="+", metavar="FILE", help="problems (.json, .jsonl, .gz), else plain text")
     learn.add_argument("-o", "--output", default="tokenizer.json", metavar="FILE", help="default: tokenizer.json")
     learn.add_argument("--vocab-size", type=options.positive_int, default=1024, metavar="V", help="default: 1024")
+    data_checks.add_arguments(commands)
     for command in (listing, about, convert, peek):
         command.add_argument("--json", action="store_true", help="as JSON")
 

@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hrm_codegen.data.contamination import Finding, find_contamination
     from hrm_codegen.data.inspection import describe, peek
     from hrm_codegen.data.pipeline import make_loader
     from hrm_codegen.data.preparation import (
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from hrm_codegen.data.problems import load_problems, save_problems
     from hrm_codegen.data.prompts import check_prompt, decode_answer, encode_example, encode_prompt, render_prompt
     from hrm_codegen.data.registry import DatasetInfo, Reader, available, get_reader
+    from hrm_codegen.data.sources import find_problems
     from hrm_codegen.data.token_file import TokenFile
     from hrm_codegen.data.token_writer import write_token_file
     from hrm_codegen.data.tokenizer import Tokenizer
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
 # No module has the name of one of its objects: importing it would hide the object (see docs/decisions.md).
 _MODULES = {
+    "contamination": ("Finding", "find_contamination"),
     "inspection": ("describe", "peek"),
     "pipeline": ("make_loader",),
     "preparation": (
@@ -44,6 +47,7 @@ _MODULES = {
     "problems": ("load_problems", "save_problems"),
     "prompts": ("check_prompt", "decode_answer", "encode_example", "encode_prompt", "render_prompt"),
     "registry": ("DatasetInfo", "Reader", "available", "get_reader"),
+    "sources": ("find_problems",),
     "token_file": ("TokenFile",),
     "token_writer": ("write_token_file",),
     "tokenizer": ("Tokenizer",),
@@ -53,6 +57,7 @@ _OBJECTS = {name: module for module, names in _MODULES.items() for name in names
 
 __all__ = [
     "DatasetInfo",
+    "Finding",
     "Problem",
     "Reader",
     "SplitReport",
@@ -65,6 +70,8 @@ __all__ = [
     "describe",
     "encode_example",
     "encode_prompt",
+    "find_contamination",
+    "find_problems",
     "get_reader",
     "load_problems",
     "make_loader",

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from hrm_codegen.evaluator.samples import Sample, read_samples
     from hrm_codegen.evaluator.sandbox import JailSandbox, Limits, Sandbox, default_sandbox, probe_tiers, run_program
     from hrm_codegen.evaluator.verdicts import Program, ProgramResult, Verdict
+    from hrm_codegen.evaluator.verification import Verification, verify_problems
 
 _HOMES = {
     "assemble": ("assemble_program",),
@@ -38,6 +39,7 @@ _HOMES = {
     "sandbox": ("JailSandbox", "Limits", "Sandbox", "default_sandbox", "probe_tiers", "run_program"),
     "known_programs": ("self_check",),
     "verdicts": ("Program", "ProgramResult", "Verdict"),
+    "verification": ("Verification", "verify_problems"),
 }
 _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -52,6 +54,7 @@ __all__ = [
     "SampleResult",
     "Sandbox",
     "Verdict",
+    "Verification",
     "assemble_program",
     "bootstrap_interval",
     "compare_runs",
@@ -68,6 +71,7 @@ __all__ = [
     "run_program",
     "score_samples",
     "self_check",
+    "verify_problems",
     "wilson_interval",
 ]
 
