@@ -205,8 +205,6 @@ def remove_folder(folder: str) -> None:
     """Removes a folder that programs have written in; logs a warning if something cannot be removed."""
     try:
         remove_tree(folder)
-    except FileNotFoundError:
-        pass
     except OSError as error:
         _LOG.warning("cannot remove the temporary folder %s: %s", folder, error)
 

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from hrm_codegen.data.problem import Problem
-from hrm_codegen.evaluator import PosixSandbox, assemble_program
+from hrm_codegen.evaluator import JailSandbox, assemble_program
 from hrm_codegen.evaluator.report import program_of
 
 pytestmark = pytest.mark.sandbox
@@ -31,7 +31,7 @@ def _mbpp(shared_data) -> list[Problem]:
 
 
 def _verdicts(problems, codes) -> dict[str, str]:
-    sandbox = PosixSandbox()
+    sandbox = JailSandbox()
     programs = [program_of(problem, code, 5.0) for problem, code in zip(problems, codes, strict=True)]
     with ThreadPoolExecutor(2) as pool:
         results = list(pool.map(sandbox.run, programs))

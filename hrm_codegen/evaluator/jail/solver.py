@@ -89,7 +89,7 @@ class Solver:
         sys.modules["__main__"] = type(sys)("__main__")
         sys.modules[MODULE] = self._module
         try:
-            exec(compile(code, FILE, "exec", dont_inherit=True), self._module.__dict__)
+            exec(_compile(code), self._module.__dict__)
         except BaseException as error:
             self._send(b"X" + self._describe(error))
             return
@@ -198,6 +198,13 @@ class CallBack:
     def __call__(self, *arguments: Any, **named: Any) -> Any:
         """Calls it where it lives."""
         return self._solver._call_back(self.number, arguments, named)
+
+
+def _compile(code: str) -> Any:
+    try:
+        return compile(code, FILE, "exec", dont_inherit=True)
+    except (MemoryError, RecursionError) as error:
+        raise SyntaxError("too large or too deeply nested to be compiled") from error
 
 
 def _kind(value: Any) -> str:

@@ -35,10 +35,10 @@ def main() -> NoReturn:
     """Sets everything up, says so, and serves until the evaluator is gone or idle for long."""
     settings = json.loads(sys.argv[1])
     sys.argv[:] = [solver.MODULE]
-    os.dup2(settings["evaluator"], 200)
-    os.dup2(settings["lifeline"], 201)
-    os.dup2(200, _EVALUATOR)
-    os.dup2(201, _LIFELINE)
+    # Out of the way first: one of the two may have the other's new number.
+    moved = [fcntl.fcntl(settings[name], fcntl.F_DUPFD, _LIFELINE + 1) for name in ("evaluator", "lifeline")]
+    os.dup2(moved[0], _EVALUATOR)
+    os.dup2(moved[1], _LIFELINE)
     os.closerange(_LIFELINE + 1, 256)
     evaluator = socket.socket(fileno=_EVALUATOR)
     try:
