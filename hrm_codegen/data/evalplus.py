@@ -120,11 +120,14 @@ def without_numpy(test: str) -> str:
 
 
 def _test_program(task: Mapping[str, Any]) -> str:
+    # What is long stands on lines of its own: reports quote the line that failed.
     return f"""\
 def check(candidate):
+    source = {_judge()!r}
+    task = {json.dumps(task)!r}
     judge = {{"__name__": "evalplus_judge"}}
-    exec({_judge()!r}, judge)
-    failure = judge["first_failure"](candidate, {json.dumps(task)!r})
+    exec(source, judge)
+    failure = judge["first_failure"](candidate, task)
     if failure is not None:
         call, got, expected = failure
         assert got == expected, call

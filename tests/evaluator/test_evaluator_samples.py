@@ -176,6 +176,7 @@ SURFACE = "def f(x):\n    return x\n"
         (SURFACE + "<|im_e", SURFACE, "cut at an end-of-text mark"),
         ("x = '<|a|>'\ny = 1</s>", "x = '<|a|>'\ny = 1", "cut at an end-of-text mark"),
         (SURFACE + "\nThis function returns x.\n", SURFACE + "\n", "cut prose after the code"),
+        (SURFACE + "Notes:\n- one\n> two\nJust x.\n", SURFACE, "cut prose after the code"),
         (SURFACE + "Explanation:\n\n- It's simple\n1. one\nJust x.\n", SURFACE, "cut prose after the code"),
         ("Here's the code:\n\n" + SURFACE + "\nThat is all there is.", SURFACE + "\n", "cut prose around the code"),
         ("The code is:\n\n@cache\n" + SURFACE, "@cache\n" + SURFACE, "cut prose before the code"),
