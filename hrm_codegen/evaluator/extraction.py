@@ -15,10 +15,14 @@ import re
 from collections.abc import Collection, Iterator
 
 MAX_LENGTH = 1 << 18
-_FENCE = re.compile(r"^[ ]{0,3}(`{3,}|~{3,})[ \t]*([\w+#.-]*)[^\n]*$", re.MULTILINE)
+# Of tildes only alone or with Python's label: `~~~x` is an expression.
+_FENCE = re.compile(
+    r"^[ ]{0,3}(`{3,}|~{3,}(?=[ \t]*(?:python|py)?[ \t\r]*$))[ \t]*([\w+#.-]*)[^\n]*$", re.MULTILINE | re.IGNORECASE
+)
 _PYTHON = {"python", "python3", "py", "py3"}
 _STRING_OR_COMMENT = re.compile(
-    r"""\"{3}|'{3}|\#[^\n]*|"(?:[^"\\\n]++|\\.)*+"?|'(?:[^'\\\n]++|\\.)*+'?""", re.DOTALL | re.VERBOSE
+    r"""\"{3}|'{3}|\#[^\n]*|"(?:[^"\\\n]++|\\(?:\r\n|.))*+"?|'(?:[^'\\\n]++|\\(?:\r\n|.))*+'?""",
+    re.DOTALL | re.VERBOSE,
 )
 _ESCAPE_OR_END = {quotes: re.compile(rf"\\.|{quotes}", re.DOTALL) for quotes in ('"""', "'''")}
 _START_OF_CODE = re.compile(r"(?:async[ \t]+def|def|class)[ \t]+\w|import[ \t]+\w|from[ \t]+[\w.]+[ \t]+import\b|@\w")

@@ -193,6 +193,8 @@ def test_what_is_no_code_is_cut_and_said(text, code, change):
         "```\n```\n",
         "```python\n \n",
         "<|endoftext|>",
+        "x = 'this \\\r\nis also text'\r\n",
+        "~~~x\nx = 1\n~~~x\n",
         "I do not know.",
         "I do not know. Use\n    return 1\n",
         'x = """\nThis is text.\n```\n<|a|>\n"""\n',
