@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from hrm_codegen.codegen import HRMCodeGen
     from hrm_codegen.config import Config
     from hrm_codegen.data import Problem
-    from hrm_codegen.evaluator import EvalResult
+    from hrm_codegen.evaluator import EvalResult, JailSandbox
     from hrm_codegen.evaluator.sweep import Cell
+    from hrm_codegen.evaluator.verdicts import SandboxMode
 
 MBPP_TEST = Path("data/mbpp/test_raw.json")
 _LOGGER = logging.getLogger("hrm_codegen.jobs")
@@ -56,18 +57,16 @@ def evaluate(
     ckpt: str | None,
     data: str | None,
     samples: str | None = None,
-    k: Sequence[int] | None = None,
-    num_samples: int | None = None,
-    timeout: float | None = None,
-    limit: int | None = None,
     out: str | None = None,
+    num_samples: int | None = None,
     temperature: float | None = None,
     top_p: float | None = None,
     max_tokens: int | None = None,
     seed: int | None = None,
     batch_size: int | None = None,
-    workers: int | None = None,
     device: str = "auto",
+    sandbox: SandboxMode | None = None,
+    **judging: Any,
 ) -> EvalResult:
     """Scores a checkpoint, or completions made by anyone.
 
@@ -75,32 +74,34 @@ def evaluate(
       ckpt: Checkpoint; None: the newest local best one.
       data: Problems: a file or the name of a data set; None: `data/mbpp/test_raw.json` if present, else basics' test.
       samples: JSONL of completions to score instead of a model's.
-      k: The k of each pass@k.
-      num_samples: Programs a problem.
-      timeout: CPU seconds a program.
-      limit: First so many problems only.
       out: Folder for `results.jsonl` and `report.json`.
+      num_samples: Programs a problem.
       temperature: Of the sampling; 0 is greedy.
       top_p: Nucleus of the sampling.
       max_tokens: Longest answer.
       seed: Of the sampling.
       batch_size: Sequences decoded together.
-      workers: Programs run at a time.
       device: Where to compute.
+      sandbox: How programs are isolated; None: `HRM_CODEGEN_SANDBOX`, else the strongest way there is.
+      judging: `k`, `timeout`, `limit` and the other arguments of `evaluator.evaluate`. Verdicts are cached by default.
 
     Raises:
       UsageError: If there are fewer samples than the largest k.
+      SandboxError: If this machine has no such sandbox.
     """
-    how: dict[str, Any] = {"k": k, "timeout": timeout, "limit": limit, "workers": workers}
     if samples is not None:
         from hrm_codegen.evaluator import score_samples
 
+        box = _sandbox(sandbox)
         problems, name = load_evaluation_data(data)
-        return score_samples(samples, problems, dataset_name=name, out=out, **_given(how))
+        return score_samples(
+            samples, problems, dataset_name=name, out=out, sandbox=box, **{"cache": True} | _given(judging)
+        )
     from hrm_codegen.evaluator.sweep import Cell
 
-    how |= {"num_samples": num_samples, "max_tokens": max_tokens, "seed": seed, "batch_size": batch_size}
-    [result] = sweep(ckpt=ckpt, data=data, cells={Cell(temperature, top_p): out}, device=device, **how)
+    drawing = {"num_samples": num_samples, "max_tokens": max_tokens, "seed": seed, "batch_size": batch_size}
+    options: dict[str, Any] = {"device": device, "sandbox": sandbox, **drawing, **judging}
+    [result] = sweep(ckpt=ckpt, data=data, cells={Cell(temperature, top_p): out}, **options)
     return result
 
 
@@ -112,6 +113,7 @@ def sweep(
     k: Sequence[int] | None = None,
     num_samples: int | None = None,
     device: str = "auto",
+    sandbox: SandboxMode | None = None,
     **options: Any,
 ) -> Iterator[EvalResult]:
     """Yields the evaluation of each way to sample from a checkpoint, which is loaded once.
@@ -121,6 +123,7 @@ def sweep(
     from hrm_codegen.interop import find_bundle
 
     find_bundle(ckpt)  # a wrong name is known before data is loaded or generated
+    box = _sandbox(sandbox)
     problems, name = load_evaluation_data(data)
     if k is not None and num_samples is not None and num_samples < max(k):  # known before the model is loaded
         raise UsageError(f"n must be ≥ max(k): n is {num_samples}, k is {', '.join(map(str, k))}")
@@ -143,7 +146,8 @@ def sweep(
             top_p=cell.top_p,
             out=out,
             dataset_name=name,
-            **settings | _given(options),
+            sandbox=box,
+            **settings | {"cache": True} | _given(options),
         )
 
 
@@ -292,6 +296,15 @@ def _start_jax(device: str) -> None:
         from hrm_codegen.parallel.devices import find_device
 
         _LOGGER.debug("device: %s", find_device(device))
+
+
+def _sandbox(mode: SandboxMode | None) -> JailSandbox:
+    """Returns the sandbox of a mode; that there is none is known before a model is loaded."""
+    from hrm_codegen.evaluator import default_sandbox
+
+    sandbox = default_sandbox(mode)
+    _LOGGER.debug("sandbox tier %s", sandbox.tier)
+    return sandbox
 
 
 def _given(options: dict[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,14 @@ jax.config.update("jax_compilation_cache_dir", str(CACHE))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_cache_of_the_user(tmp_path_factory):
+    """Verdicts and downloads that a test finds are those of this run of the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HRM_CODEGEN_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+        yield
+
+
 @pytest.fixture
 def key() -> jax.Array:
     """A typed PRNG key."""

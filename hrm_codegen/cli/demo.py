@@ -35,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--minutes", type=options.positive_float, default=6.0, metavar="M", help="of training, at most (6)"
     )
+    options.add_sandbox_option(parser)
     parser.add_argument("--json", action="store_true", help="results as one JSON object, the last line of stdout")
     parser.set_defaults(run=run)
 
@@ -44,6 +45,7 @@ def run(args: argparse.Namespace) -> int:
     from hrm_codegen import config as configs
     from hrm_codegen import data, jobs
     from hrm_codegen.evaluator import render_table
+    from hrm_codegen.evaluator.progress import LogProgress
 
     start = time.monotonic()
     out = Path(args.out)
@@ -69,7 +71,8 @@ def run(args: argparse.Namespace) -> int:
     problems = _by_level(data.load_problems(out / "data" / "test_raw.json"), 1 if args.fast else PER_LEVEL)
     data.save_problems(sample, problems)
     _say("eval", "--ckpt", ckpt, "--data", sample, "--k", 1, NUM_SAMPLES)
-    result = jobs.evaluate(ckpt=str(ckpt), data=str(sample), k=(1, NUM_SAMPLES), device=args.device)
+    judged = {"sandbox": args.sandbox, "on_event": LogProgress()}
+    result = jobs.evaluate(ckpt=str(ckpt), data=str(sample), k=(1, NUM_SAMPLES), device=args.device, **judged)
 
     shown, solved = _best_solved(problems, result)
     prompt = data.render_prompt(shown, num_tests=result.settings["prompt_tests"])

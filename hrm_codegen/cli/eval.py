@@ -10,11 +10,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hrm_codegen.cli import options, output
+from hrm_codegen.cli import options, output, progress
 from hrm_codegen.errors import UsageError
 
 if TYPE_CHECKING:
     from hrm_codegen.evaluator import EvalResult
+    from hrm_codegen.evaluator.events import Listener
     from hrm_codegen.evaluator.sweep import Cell
 
 
@@ -32,7 +33,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--limit", type=options.positive_int, metavar="N", help="first so many problems only")
     options.add_sampling_options(parser, several=True)
     parser.add_argument("--workers", type=options.positive_int, metavar="N", help="programs run at a time")
+    options.add_sandbox_option(parser)
+    parser.add_argument("--all-tests", action="store_true", help="go on after a failing test, for a share of tests")
+    parser.add_argument(
+        "--no-confirm-timeouts", dest="confirm_timeouts", action="store_false",
+        help="believe the first timeout (default: programs out of time run again, alone, before it counts)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--no-cache", dest="cache", action="store_false",
+        help="run every program anew (default: verdicts are kept in ~/.cache/hrm-codegen/verdicts)",
+    )  # fmt: skip
     parser.add_argument("--out", metavar="DIR", help="keep results.jsonl and report.json there")
+    parser.add_argument(
+        "--events", metavar="FILE", help="append what happens as lines of JSON; - is stderr, stdout being for results"
+    )
     parser.add_argument(
         "--show-failures", type=options.non_negative_int, default=0, metavar="N", help="show so many failures as diffs"
     )
@@ -57,13 +71,14 @@ def run(args: argparse.Namespace) -> int:
             find_bundle(checkpoint)
     cells = grid(_flat(args.temperature), _flat(args.top_p))
     groups: list[list[EvalResult]] = []
-    for number, checkpoint in enumerate(checkpoints, start=1):
-        several = args.out is not None and len(checkpoints) > 1
-        out = f"{args.out}/{number}-{Path(checkpoint).stem}" if several else args.out
-        groups.append([])
-        for result in _evaluate(args, checkpoint, cells, out):
-            _print_failures(result, args.show_failures)
-            groups[-1].append(result)
+    with progress.listener(args) as on_event:
+        for number, checkpoint in enumerate(checkpoints, start=1):
+            several = args.out is not None and len(checkpoints) > 1
+            out = f"{args.out}/{number}-{Path(checkpoint).stem}" if several else args.out
+            groups.append([])
+            for result in _evaluate(args, checkpoint, cells, out, on_event):
+                _print_failures(result, args.show_failures)
+                groups[-1].append(result)
     results = [result for group in groups for result in group]
     if args.json:
         print("\n".join(output.json_line(result.to_json()) for result in results))
@@ -75,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _evaluate(
-    args: argparse.Namespace, checkpoint: str | None, cells: Sequence[Cell], out: str | None
+    args: argparse.Namespace, checkpoint: str | None, cells: Sequence[Cell], out: str | None, on_event: Listener
 ) -> Iterable[EvalResult]:
     """Evaluates samples, or a checkpoint in every cell; each cell of a sweep has its own folder."""
     from hrm_codegen import jobs
@@ -86,6 +101,11 @@ def _evaluate(
         "timeout": args.timeout,
         "limit": args.limit,
         "workers": args.workers,
+        "sandbox": args.sandbox,
+        "confirm_timeouts": args.confirm_timeouts,
+        "all_tests": args.all_tests,
+        "cache": args.cache,
+        "on_event": on_event,
     }
     if args.samples is not None:
         return [jobs.evaluate(ckpt=None, samples=args.samples, out=out, **common)]
@@ -115,9 +135,12 @@ def _refuse_model_options(args: argparse.Namespace) -> None:
 
 def _print_failures(result: EvalResult, count: int) -> None:
     from hrm_codegen.evaluator import Verdict, render_diff
+    from hrm_codegen.evaluator.breakdown import tests_text
+    from hrm_codegen.evaluator.table import visible
 
     color = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
     failed = (sample for sample in result.samples if sample.verdict is not Verdict.PASSED)
     for sample in itertools.islice(failed, count):
-        print(f"# {sample.task_id}, sample {sample.sample}: {sample.verdict}")
+        told = ", ".join(filter(None, (str(sample.verdict), tests_text(sample.result))))
+        print(f"# {visible(sample.task_id)}, sample {sample.sample}: {told}")
         print(render_diff(sample.result, color=color), end="\n\n")

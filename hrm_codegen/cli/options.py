@@ -50,6 +50,14 @@ def add_sampling_options(parser: argparse.ArgumentParser, *, several: bool = Fal
     parser.add_argument("--batch", type=positive_int, metavar="N", help="sequences decoded together")
 
 
+def add_sandbox_option(parser: argparse.ArgumentParser) -> None:
+    """Adds `--sandbox`; its values are those of `evaluator.verdicts.SandboxMode`."""
+    parser.add_argument(
+        "--sandbox", choices=("auto", "best-effort", "namespaces", "landlock", "posix"),
+        help="how programs are isolated (default: HRM_CODEGEN_SANDBOX, else auto: the strongest that works here)",
+    )  # fmt: skip
+
+
 def load_config(args: argparse.Namespace, fields: Mapping[str, Any] | None = None) -> Config:
     """Loads `args.config` with `--size`, then `fields`, then `--set` over it.
 

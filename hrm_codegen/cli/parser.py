@@ -30,7 +30,7 @@ MORE_COMMANDS = {
     "config": "List, copy, show and check configurations",
     "demo": "From nothing to a trained, scored model in minutes (alias: quickstart)",
     "completion": "Print the shell's completion script",
-    "doctor": "Show versions, devices and extras",
+    "doctor": "Show versions, devices, sandbox and extras",
 }
 ALIASES = {"demo": ["quickstart"]}
 DEVICES = ("auto", "cpu", "cuda", "gpu", "rocm", "tpu", "mps")

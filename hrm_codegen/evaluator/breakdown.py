@@ -14,7 +14,7 @@ from typing import Any
 from hrm_codegen.evaluator.estimators import estimate_pass_at_k
 from hrm_codegen.evaluator.report import EvalResult, SampleResult, metrics_of_k
 from hrm_codegen.evaluator.table import layout, percent, shorten, visible
-from hrm_codegen.evaluator.verdicts import Verdict
+from hrm_codegen.evaluator.verdicts import ProgramResult, Verdict
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -28,6 +28,7 @@ class ProblemBreakdown:
       pass_at_k: The estimate for each k up to n.
       verdicts: How many samples ended in each way that some did, the most frequent first.
       first_failure: The first sample that did not pass; None if all did.
+      tests_passed: Mean share of tests that a sample passes; None unless all tests of all samples were asked for.
     """
 
     task_id: str
@@ -36,6 +37,7 @@ class ProblemBreakdown:
     pass_at_k: dict[int, float]
     verdicts: dict[str, int]
     first_failure: SampleResult | None
+    tests_passed: float | None = None
 
     @property
     def verdict_text(self) -> str:
@@ -47,7 +49,9 @@ class ProblemBreakdown:
         estimates = {f"pass@{k}": value for k, value in self.pass_at_k.items()}
         message = None if self.first_failure is None else self.first_failure.message
         facts = {"task_id": self.task_id, "n": self.n, "c": self.c}
-        return {**facts, **estimates, "verdicts": self.verdicts, "first_failure": message}
+        told = {"verdicts": self.verdicts, "first_failure": message}
+        tests = {} if self.tests_passed is None else {"tests_passed": self.tests_passed}
+        return {**facts, **estimates, **tests, **told}
 
 
 def break_down(result: EvalResult, ks: Sequence[int]) -> list[ProblemBreakdown]:
@@ -64,9 +68,21 @@ def break_down(result: EvalResult, ks: Sequence[int]) -> list[ProblemBreakdown]:
                 pass_at_k={k: estimate_pass_at_k(n, c, k) for k in ks if k <= n},
                 verdicts=dict(sorted(counts.items(), key=lambda item: (-item[1], item[0]))),
                 first_failure=next((sample for sample in samples if sample.verdict is not Verdict.PASSED), None),
+                tests_passed=_share_of_tests(samples) if result.settings.get("all_tests") else None,
             )
         )
     return problems
+
+
+def tests_text(result: ProgramResult) -> str:
+    """Returns how many of a program's tests passed, which failed, and how many were not run; empty without tests."""
+    if not result.tests:
+        return ""
+    failed = [str(number) for number, verdict in enumerate(result.tests, 1) if verdict != Verdict.PASSED]
+    parts = [f"{len(result.tests) - len(failed)} of {result.tests_total} tests passed"]
+    parts += [f"failed: {', '.join(failed)}"] if failed else []
+    left = result.tests_total - len(result.tests)
+    return "; ".join(parts + ([f"{left} not run"] if left else []))
 
 
 def tally(result: EvalResult) -> dict[str, tuple[int, int]]:
@@ -96,19 +112,34 @@ def with_ks(result: EvalResult, ks: Sequence[int]) -> EvalResult:
 
 def render_breakdown(result: EvalResult, ks: Sequence[int]) -> str:
     """Returns a table with a row a problem, and a line for the problems that have no sample."""
-    rows = [["problem", "n", "c", *(f"pass@{k}" for k in ks), "verdicts", "first failure"]]
+    rows = [breakdown_header(result, ks)]
     for problem in break_down(result, ks):
         failure = problem.first_failure
-        rows.append([
-            visible(problem.task_id), str(problem.n), str(problem.c),
-            *(percent(problem.pass_at_k.get(k)) for k in ks),
-            problem.verdict_text, "" if failure is None else shorten(failure.message, 80),
-        ])  # fmt: skip
+        told = "" if failure is None else shorten(failure.message, 80)
+        rows.append([visible(problem.task_id), *breakdown_cells(problem, ks), told])
     columns = len(rows[0])
     return "\n".join(layout(rows, left=(0, columns - 2, columns - 1)) + missing_lines(result))
+
+
+def breakdown_header(result: EvalResult, ks: Sequence[int]) -> list[str]:
+    """Returns the names of the columns; `tests` only where a share of tests is known."""
+    tests = ["tests"] if result.settings.get("all_tests") else []
+    return ["problem", "n", "c", *(f"pass@{k}" for k in ks), *tests, "verdicts", "first failure"]
+
+
+def breakdown_cells(problem: ProblemBreakdown, ks: Sequence[int]) -> list[str]:
+    """Returns the cells between a problem's name and its first failure."""
+    tests = [] if problem.tests_passed is None else [percent(problem.tests_passed)]
+    estimates = (percent(problem.pass_at_k.get(k)) for k in ks)
+    return [str(problem.n), str(problem.c), *estimates, *tests, problem.verdict_text]
 
 
 def missing_lines(result: EvalResult) -> list[str]:
     """Returns a line about problems that have no sample, if there are any."""
     count = round(result.metrics["n_missing"])
     return [f"{count} more without samples: counted as failed"] if count else []
+
+
+def _share_of_tests(samples: Sequence[SampleResult]) -> float:
+    shares = [s.result.tests.count(Verdict.PASSED) / s.result.tests_total for s in samples if s.result.tests_total]
+    return sum(shares) / len(samples)

@@ -9,6 +9,7 @@ import ast
 import difflib
 import pprint
 
+from hrm_codegen.evaluator.table import visible
 from hrm_codegen.evaluator.verdicts import ProgramResult
 
 _COLOURS = {"-": "\033[31m", "+": "\033[32m", "@": "\033[36m"}
@@ -16,19 +17,25 @@ _RESET = "\033[0m"
 
 
 def render_diff(result: ProgramResult, *, color: bool = False) -> str:
-    """Returns the failing test and `--- expected / +++ got`; without both sides, the failing test and the message.
+    """Returns the failing test, the call in it, and `--- expected / +++ got`; without both sides, the message instead.
+
+    A model chose much of this text: control characters in it are shown, not sent.
 
     Args:
       result: Of a program; a pass renders as the empty text.
       color: ANSI colours, for a terminal.
     """
-    head = [result.failing_test] if result.failing_test else []
+    test, call = result.failing_test or "", result.call or ""
+    head = [test] if test else []
+    if call and call not in test:  # where the test itself says it, as in `assert f(1) == 2`, once is enough
+        head.append(f"call: {call}")
     if result.expected is None or result.got is None:
-        return "\n".join([*head, result.message] if result.message else head)
+        return visible("\n".join([*head, result.message] if result.message else head), lines=True)
     expected, got = _lines(result.expected), _lines(result.got)
     body = list(difflib.unified_diff(expected, got, "expected", "got", lineterm=""))
     if not body:  # different values with the same text, such as nan and nan
         body = ["--- expected", "+++ got", *(f"-{line}" for line in expected), *(f"+{line}" for line in got)]
+    head, body = ([visible(line, lines=True) for line in part] for part in (head, body))
     if color:
         body = [f"{_COLOURS[line[0]]}{line}{_RESET}" if line[:1] in _COLOURS else line for line in body]
     return "\n".join([*head, *body])

@@ -1,36 +1,29 @@
-"""Evaluation: problems in, verdicts out, each on disk as soon as it is known.
+"""Evaluation: problems in, verdicts out, each on disk as soon as it is final.
 
-The main thread asks the model chunk after chunk; a pool of threads drives one program each. Effects meet here;
-what a program does is the sandbox's business, what verdicts mean the report's.
+The public functions. The main thread asks the model chunk after chunk; a pool of threads drives one program each.
+What a program does is the sandbox's business, what verdicts mean the report's.
 """
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
-import hashlib
-import json
 import logging
-import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hrm_codegen.data.problem import Problem, to_dict
+from hrm_codegen.data.problem import Problem
 from hrm_codegen.errors import DatasetError, UsageError
 from hrm_codegen.evaluator.assemble import assemble_program
 from hrm_codegen.evaluator.completions import Asking, ask
-from hrm_codegen.evaluator.known_programs import self_check
-from hrm_codegen.evaluator.report import EvalResult, SampleResult, compute_metrics, program_of
-from hrm_codegen.evaluator.results_log import ResultsLog
-from hrm_codegen.evaluator.runner import OnTimeout, Runner
+from hrm_codegen.evaluator.evaluation import Dataset, Evaluation, Judging, load
+from hrm_codegen.evaluator.events import Listener
+from hrm_codegen.evaluator.report import EvalResult, SampleResult
+from hrm_codegen.evaluator.runner import OnTimeout
 from hrm_codegen.evaluator.samples import Sample, read_samples, samples_sha256
-from hrm_codegen.evaluator.sandbox import Sandbox, default_sandbox
-from hrm_codegen.evaluator.verdicts import ProgramResult, Verdict, check_timeout
+from hrm_codegen.evaluator.sandbox import Sandbox
+from hrm_codegen.evaluator.verdicts import ProgramResult, Verdict
 
 _LOG = logging.getLogger("hrm_codegen.evaluator")
-
-Dataset = str | Path | Iterable[Problem | Mapping[str, Any]]
 
 
 def evaluate(
@@ -45,11 +38,15 @@ def evaluate(
     limit: int | None = None,
     out: str | Path | None = None,
     on_timeout: OnTimeout = "skip",
+    confirm_timeouts: bool = True,
+    all_tests: bool = False,
+    cache: bool | str | Path = False,
     seed: int | None = None,
     temperature: float | int | None = None,
     max_tokens: int | None = None,
     top_p: float | int | None = None,
     on_result: Callable[[SampleResult], None] | None = None,
+    on_event: Listener | None = None,
     prompt_tests: int | None = None,
     dataset_name: str | None = None,
     sandbox: Sandbox | None = None,
@@ -61,17 +58,21 @@ def evaluate(
       dataset: File of problems (JSON array or lines), or problems.
       k: The k of each pass@k.
       num_samples: Programs a problem, at least max(k); None: max(k).
-      timeout: CPU seconds a program; the wall limit is larger.
+      timeout: CPU seconds a program, times the problem's `timeout_factor`; the wall limit is larger.
       workers: Programs run at a time; None: one a core.
       batch_size: Sequences decoded together.
       limit: First so many problems only.
       out: Folder for `results.jsonl` and `report.json`; an interrupted run of the same settings goes on there.
-      on_timeout: `skip` counts a timeout as a failure, `raise` raises `EvaluationTimeout`.
+      on_timeout: `skip` counts a timeout as a failure, `raise` raises `EvaluationTimeout` when one is final.
+      confirm_timeouts: Run what ran out of time again after all others, alone; only that verdict counts.
+      all_tests: Go on after a program's first failing test, for a breakdown by test. They share the time limit.
+      cache: Where verdicts of earlier evaluations are looked up and kept; True: `cache.default_cache()`.
       seed: Of the sampling; None: the model's configuration, else 0.
       temperature: None: the model's default; likewise `max_tokens` and `top_p`.
       max_tokens: Longest answer.
       top_p: Nucleus of the sampling.
       on_result: Called with each new result, one at a time, from a worker's thread.
+      on_event: Called with each event (see `events.py`), one at a time, from any thread.
       prompt_tests: Asserts that a prompt shows; None: as in the model's training, else 1.
       dataset_name: For the report; None: the file's name.
       sandbox: None: the default one.
@@ -87,7 +88,7 @@ def evaluate(
         raise UsageError(f"n must be ≥ max(k): n is {count}, k is {', '.join(map(str, ks))}")
     if batch_size < 1:
         raise UsageError(f"batch_size must be at least 1, got {batch_size}")
-    data = _load(dataset, dataset_name, limit)
+    data = load(dataset, dataset_name, limit)
     asking = Asking(
         num_samples=count,
         batch_size=batch_size,
@@ -98,28 +99,26 @@ def evaluate(
             for name, value in (("temperature", temperature), ("max_tokens", max_tokens), ("top_p", top_p))
         },
     )
-    settings = {
-        "num_samples": count,
-        "timeout": float(timeout),
-        "seed": asking.seed,
-        "prompt_tests": asking.prompt_tests,
-        **asking.sampling,
-    }
-    run = _Run(
-        data=data, ks=ks, model=_identity(model), settings=settings, sandbox=sandbox or default_sandbox(), seed=asking.seed
+    asked = {"num_samples": count, "seed": asking.seed, "prompt_tests": asking.prompt_tests, **asking.sampling}
+    judging = Judging(
+        timeout=timeout, workers=workers, out=out, sandbox=sandbox, confirm_timeouts=confirm_timeouts,
+        all_tests=all_tests, cache=cache, on_timeout=on_timeout, on_result=on_result, on_event=on_event,
+    )  # fmt: skip
+    total = count * len(data.problems)
+    evaluation = Evaluation(
+        data=data, ks=ks, model=_identity(model), settings=asked, judging=judging, total=total, seed=asking.seed
     )
-    with run.open(out, workers=workers, on_timeout=on_timeout, on_result=on_result) as (runner, log):
-        missing = [(p, [i for i in range(count) if (p.task_id, i) not in runner.results]) for p in data.problems]
+    with evaluation.run() as running:
+        missing = [(p, [i for i in range(count) if not running.has(p.task_id, i)]) for p in data.problems]
         for answers in ask(model, [(problem, indexes) for problem, indexes in missing if indexes], asking):
             problem = answers.problem
             for index, text in answers.texts.items():
                 assembled = assemble_program(problem, text, "answer")
-                program = program_of(problem, assembled.code, timeout)
-                runner.submit(problem.task_id, index, program, completion=text, changes=assembled.changes)
+                running.submit(problem, index, code=assembled.code, completion=text, changes=assembled.changes)
             if answers.refused:
                 for index in range(count):
-                    runner.record(_unanswered(problem, index, answers.refused))
-        return run.finish(runner, log)
+                    running.record(_unanswered(problem, index, answers.refused))
+        return running.finish()
 
 
 def score_samples(
@@ -132,7 +131,11 @@ def score_samples(
     limit: int | None = None,
     out: str | Path | None = None,
     on_timeout: OnTimeout = "skip",
+    confirm_timeouts: bool = True,
+    all_tests: bool = False,
+    cache: bool | str | Path = False,
     on_result: Callable[[SampleResult], None] | None = None,
+    on_event: Listener | None = None,
     dataset_name: str | None = None,
     sandbox: Sandbox | None = None,
 ) -> EvalResult:
@@ -142,7 +145,7 @@ def score_samples(
     problem is left out, with a notice; UsageError if none is left. The other arguments, and the errors, are those of
     `evaluate`.
     """
-    data = _load(dataset, dataset_name, limit)
+    data = load(dataset, dataset_name, limit)
     chosen = {problem.task_id: problem for problem in data.problems}
     known = [sample for sample in read_samples(samples, data.all_problems) if sample.task_id in chosen]
     if not known:
@@ -151,18 +154,23 @@ def score_samples(
     absent = len(chosen) - len({sample.task_id for sample in known})
     if absent:
         _LOG.warning("%d of %d problems have no sample: counted as failed", absent, len(chosen))
-    settings = {"timeout": float(timeout), "samples_sha256": samples_sha256(known)}
-    name = str(samples) if isinstance(samples, str | Path) else None
-    run = _Run(data=data, ks=ks, model={"name": name}, settings=settings, sandbox=sandbox or default_sandbox(), seed=0)
-    with run.open(out, workers=workers, on_timeout=on_timeout, on_result=on_result) as (runner, log):
+    judging = Judging(
+        timeout=timeout, workers=workers, out=out, sandbox=sandbox, confirm_timeouts=confirm_timeouts,
+        all_tests=all_tests, cache=cache, on_timeout=on_timeout, on_result=on_result, on_event=on_event,
+    )  # fmt: skip
+    model = {"name": str(samples) if isinstance(samples, str | Path) else None}
+    settings = {"samples_sha256": samples_sha256(known)}
+    evaluation = Evaluation(data=data, ks=ks, model=model, settings=settings, judging=judging, total=len(known), seed=0)
+    with evaluation.run() as running:
         for sample in known:
-            if (sample.task_id, sample.index) in runner.results:
+            if running.has(sample.task_id, sample.index):
                 continue
             problem = chosen[sample.task_id]
             assembled = assemble_program(problem, sample.text, sample.kind)
-            program = program_of(problem, assembled.code, timeout)
-            runner.submit(sample.task_id, sample.index, program, completion=sample.text, changes=assembled.changes)
-        return run.finish(runner, log)
+            running.submit(
+                problem, sample.index, code=assembled.code, completion=sample.text, changes=assembled.changes
+            )
+        return running.finish()
 
 
 def pass_at_k(
@@ -177,77 +185,6 @@ def pass_at_k(
     """Returns `{"pass@1": ..., "pass@10": ...}`; `evaluate` takes the same options and tells more."""
     result = evaluate(model, dataset, k=k, timeout=timeout, on_timeout=on_timeout, **options)
     return {f"pass@{each}": result.metrics[f"pass@{each}"] for each in result.settings["k"]}
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class _Data:
-    """Problems: `all_problems` of the data set, the `problems` within the limit, and what the report says of them."""
-
-    problems: list[Problem]
-    all_problems: list[Problem]
-    name: str
-    sha256: str
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class _Run:
-    """What the two kinds of evaluation share: checks before, log and runner during, the report after."""
-
-    data: _Data
-    ks: tuple[int, ...]
-    model: dict[str, Any]
-    settings: dict[str, Any]
-    sandbox: Sandbox
-    seed: int
-
-    @contextlib.contextmanager
-    def open(
-        self, out: str | Path | None, *, workers: int | None, **how: Any
-    ) -> Iterator[tuple[Runner, ResultsLog | None]]:
-        """Yields the runner, with what an earlier run left, and the log (None without a folder)."""
-        check_timeout(self.settings["timeout"])
-        # Content says more than a path, and stays the same when a file moves. k is not part: it changes no sample.
-        model = self.model.get("sha256") or self.settings.get("samples_sha256") or self.model
-        identity = {"dataset_sha256": self.data.sha256, "model": model, "sandbox": self.sandbox.describe()}
-        fingerprint = identity | self.settings
-        with contextlib.ExitStack() as stack:
-            log = stack.enter_context(ResultsLog(out, fingerprint)) if out is not None else None
-            self_check(self.sandbox)
-            runner = Runner(self.sandbox, workers=workers or _cores(), log=log, **how)
-            yield stack.enter_context(runner), log
-
-    def finish(self, runner: Runner, log: ResultsLog | None) -> EvalResult:
-        """Waits for the last verdict, and reports."""
-        runner.wait()
-        order = {problem.task_id: number for number, problem in enumerate(self.data.problems)}
-        mine = [result for result in runner.results.values() if result.task_id in order]
-        samples = tuple(sorted(mine, key=lambda result: (order[result.task_id], result.sample)))
-        result = EvalResult(
-            metrics=compute_metrics(self.data.problems, samples, self.ks, seed=self.seed),
-            samples=samples,
-            dataset={"name": self.data.name, "sha256": self.data.sha256, "problems": len(self.data.problems)},
-            model=self.model,
-            sandbox=self.sandbox.describe(),
-            settings={"k": list(self.ks), **self.settings},
-        )
-        runner.check_harness()
-        if log is not None:
-            log.write_report(result)
-        return result
-
-
-def _load(dataset: Dataset, name: str | None, limit: int | None) -> _Data:
-    from hrm_codegen.data import load_problems
-
-    if limit is not None and limit < 1:
-        raise UsageError(f"limit must be at least 1, got {limit}")
-    problems = load_problems(dataset)
-    for problem in problems[:limit]:
-        if not problem.test_list:
-            raise DatasetError(f"task {problem.task_id} has no tests: any program would pass")
-    digest = hashlib.sha256(json.dumps([to_dict(problem) for problem in problems], sort_keys=True).encode())
-    name = name or (str(dataset) if isinstance(dataset, str | Path) else "problems")
-    return _Data(problems=problems[:limit], all_problems=problems, name=name, sha256=digest.hexdigest())
 
 
 def _check_k(k: int | Sequence[int]) -> tuple[int, ...]:
@@ -293,7 +230,3 @@ def _identity(model: Any) -> dict[str, Any]:
         "sha256": getattr(model, "sha256", None),
         "params": getattr(model, "num_params", None),
     }
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

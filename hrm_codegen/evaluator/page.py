@@ -9,11 +9,18 @@ from __future__ import annotations
 import html
 from collections.abc import Mapping, Sequence
 
-from hrm_codegen.evaluator.breakdown import ProblemBreakdown, break_down, missing_lines
+from hrm_codegen.evaluator.breakdown import (
+    ProblemBreakdown,
+    break_down,
+    breakdown_cells,
+    breakdown_header,
+    missing_lines,
+    tests_text,
+)
 from hrm_codegen.evaluator.compare import Comparison, change_rows, difference_text
 from hrm_codegen.evaluator.diff import render_diff
 from hrm_codegen.evaluator.leaderboard import Entry, by_dataset, dataset_title, leaderboard_rows, ranked
-from hrm_codegen.evaluator.table import percent, visible
+from hrm_codegen.evaluator.table import visible
 
 _LONGEST = 4000  # characters of one text
 _STYLE = """
@@ -64,7 +71,7 @@ def render_page(entries: Sequence[Entry], ks: Sequence[int], comparisons: Sequen
         parts += [_comparison(comparison) for comparison in comparisons]
     for entry in entries:
         problems = break_down(entry.result, ks)
-        rows = [["problem", "n", "c", *(f"pass@{k}" for k in ks), "verdicts", "first failure"]]
+        rows = [breakdown_header(entry.result, ks)]
         rows += [_problem_row(problem, ks) for problem in problems]
         parts += [f"<h2>{_escape(entry.folder)}</h2>", _table(rows)]
         parts += [f"<p>{_escape(line)}</p>" for line in missing_lines(entry.result)]
@@ -82,14 +89,14 @@ def _comparison(comparison: Comparison) -> str:
 
 
 def _problem_row(problem: ProblemBreakdown, ks: Sequence[int]) -> list[str]:
-    numbers = [str(problem.n), str(problem.c), *(percent(problem.pass_at_k.get(k)) for k in ks)]
-    cells = [_escape(text) for text in (problem.task_id, *numbers, problem.verdict_text)]
+    cells = [_escape(text) for text in (problem.task_id, *breakdown_cells(problem, ks))]
     sample = problem.first_failure
     if sample is None:
         return [*cells, ""]
     texts = (render_diff(sample.result), sample.completion)
     blocks = "".join(f"<pre>{_escape(text, lines=True)}</pre>" for text in texts)
-    summary = _escape(f"sample {sample.sample}: {sample.message or sample.verdict}")
+    told = ", ".join(filter(None, (sample.message or str(sample.verdict), tests_text(sample.result))))
+    summary = _escape(f"sample {sample.sample}: {told}")
     return [*cells, f"<details><summary>{summary}</summary>{blocks}</details>"]
 
 

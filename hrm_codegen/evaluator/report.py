@@ -6,6 +6,7 @@ Pure: everything here is computed from verdicts, and the same verdicts give the 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,8 @@ from typing import Any
 
 from hrm_codegen.config.files import atomic_write
 from hrm_codegen.data.problem import Problem
+from hrm_codegen.data.syntax import parse
+from hrm_codegen.evaluator.assemble import closed_stub
 from hrm_codegen.evaluator.estimators import bootstrap_interval, estimate_pass_at_k, pass_pow_k, wilson_interval
 from hrm_codegen.evaluator.table import estimate, layout, percent, visible
 from hrm_codegen.evaluator.verdicts import Program, ProgramResult, Verdict
@@ -73,19 +76,33 @@ class SampleResult:
         Raises:
           KeyError, TypeError or ValueError: For anything else.
         """
-        kinds = {field.name: _KINDS.get(str(field.type), object) for field in dataclasses.fields(ProgramResult)}
-        for name, kind in (kinds | {"task_id": str, "sample": int, "completion": str, "changes": list}).items():
-            if name in row and not isinstance(row[name], kind):
-                raise TypeError(f"{name} is {row[name]!r:.40}")
-        fields: dict[str, Any] = {name: row[name] for name in kinds if name in row}
-        fields |= {name: tuple(map(str, value)) for name, value in fields.items() if kinds[name] is list}
+        _check_kinds(row, {"task_id": str, "sample": int, "completion": str, "changes": list})
         return cls(
             task_id=row["task_id"],
             sample=row["sample"],
-            result=ProgramResult(**fields | {"verdict": Verdict(row["verdict"])}),
+            result=result_from_row(row),
             completion=row["completion"],
             changes=tuple(map(str, row["changes"])),
         )
+
+
+def result_from_row(row: Mapping[str, Any]) -> ProgramResult:
+    """Reads the fields of a `ProgramResult` out of a JSON object that may have others.
+
+    Raises:
+      KeyError, TypeError or ValueError: For anything else.
+    """
+    kinds = {field.name: _KINDS.get(str(field.type), object) for field in dataclasses.fields(ProgramResult)}
+    _check_kinds(row, kinds)
+    fields: dict[str, Any] = {name: row[name] for name in kinds if name in row}
+    fields |= {name: tuple(map(str, value)) for name, value in fields.items() if kinds[name] is list}
+    return ProgramResult(**fields | {"verdict": Verdict(row["verdict"])})
+
+
+def _check_kinds(row: Mapping[str, Any], kinds: Mapping[str, Any]) -> None:
+    for name, kind in kinds.items():
+        if name in row and not isinstance(row[name], kind):
+            raise TypeError(f"{name} is {row[name]!r:.40}")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -95,10 +112,10 @@ class EvalResult:
     Attributes:
       metrics: `pass@k`, its interval `pass@k_low` and `pass@k_high`, `pass^k`, `pass@k_levelN`, counts; floats only.
       samples: By problem in the order of the data set, then by number.
-      dataset: name, sha256 (of the problems, whatever the file's format), problems.
+      dataset: name, sha256 (of the problems, whatever the file's format), problems (how many), task_ids (in order).
       model: name, path, sha256, params, as far as the model tells.
       sandbox: tier, limits, python.
-      settings: k, num_samples, timeout, temperature, seed, prompt_tests and the like.
+      settings: k, num_samples, timeout, confirm_timeouts, all_tests, temperature, seed, prompt_tests and the like.
     """
 
     metrics: dict[str, float]
@@ -183,15 +200,33 @@ def metrics_of_k(tallies: Sequence[tuple[int, int]], k: int, *, seed: int = 0) -
     return {f"pass@{k}": sum(values) / size, f"pass@{k}_low": low, f"pass@{k}_high": high, f"pass^{k}": power}
 
 
-def program_of(problem: Problem, code: str, timeout: float | int) -> Program:
-    """Returns what a sandbox runs for a problem and a candidate."""
+def program_of(problem: Problem, code: str, timeout: float | int, *, all_tests: bool = False) -> Program:
+    """Returns what a sandbox runs for a problem and a candidate.
+
+    Helpers of the problem's own stub that the tests use are the stub's: a candidate cannot replace them.
+
+    Args:
+      problem: Gives the tests.
+      code: The candidate.
+      timeout: CPU seconds.
+      all_tests: Go on after the first failure.
+    """
     return Program(
         code=code,
         test_list=problem.test_list,
         test_setup_code=problem.test_setup_code,
+        prelude=_prelude(problem.prompt_code),
         entry_point=problem.entry_point,
         timeout=timeout,
+        all_tests=all_tests,
     )
+
+
+@functools.lru_cache(maxsize=1024)
+def _prelude(stub: str) -> str:
+    """Returns a stub closed with `pass`; empty where that is no program, as in the middle of an expression."""
+    closed = closed_stub(stub) if stub.strip() else ""
+    return closed if parse(closed) is not None else ""
 
 
 def render_table(results: EvalResult | Sequence[EvalResult]) -> str:

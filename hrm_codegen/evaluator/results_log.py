@@ -17,7 +17,7 @@ from hrm_codegen.errors import DatasetError, UsageError
 from hrm_codegen.evaluator.report import EvalResult, SampleResult
 from hrm_codegen.evaluator.verdicts import Verdict
 
-_RUN, _RESULTS, _REPORT = "run.json", "results.jsonl", "report.json"
+RUN, RESULTS, REPORT = "run.json", "results.jsonl", "report.json"
 
 
 class ResultsLog:
@@ -41,11 +41,13 @@ class ResultsLog:
         self._folder = Path(folder)
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
+            for left in (left for name in (RUN, RESULTS, REPORT) for left in self._folder.glob(f".{name}.*")):
+                left.unlink(missing_ok=True)  # of a file that was being written when its evaluation was killed
             self._check_fingerprint(json.loads(json.dumps(fingerprint)))
             kept = self._read_results()
-            with atomic_write(self._folder / _RESULTS) as file:
+            with atomic_write(self._folder / RESULTS) as file:
                 file.writelines(json.dumps(result.to_row()) + "\n" for result in kept)
-            self._file = (self._folder / _RESULTS).open("a", encoding="utf-8", newline="\n")
+            self._file = (self._folder / RESULTS).open("a", encoding="utf-8", newline="\n")
         except OSError as error:
             raise UsageError(f"cannot write results to {folder}: {error.strerror or error}") from error
         self.finished = {(result.task_id, result.sample): result for result in kept}
@@ -65,18 +67,18 @@ class ResultsLog:
 
     def write_report(self, result: EvalResult) -> None:
         """Writes `report.json`, whole or not at all."""
-        with atomic_write(self._folder / _REPORT) as file:
+        with atomic_write(self._folder / REPORT) as file:
             json.dump(result.to_json(), file, indent=1)
             file.write("\n")
 
     def _check_fingerprint(self, fingerprint: dict[str, Any]) -> None:
-        path = self._folder / _RUN
+        path = self._folder / RUN
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
-            if (self._folder / _RESULTS).exists():
+            if (self._folder / RESULTS).exists():
                 raise UsageError(
-                    f"{self._folder} has a {_RESULTS} but no {_RUN}: it is not of this version; choose another --out"
+                    f"{self._folder} has a {RESULTS} but no {RUN}: it is not of this version; choose another --out"
                 ) from None
             with atomic_write(path) as file:
                 json.dump(fingerprint, file, indent=1)
@@ -93,7 +95,7 @@ class ResultsLog:
 
     def _read_results(self) -> list[SampleResult]:
         """Returns the finished samples; a torn last line and the harness's own errors are to be done again."""
-        path = self._folder / _RESULTS
+        path = self._folder / RESULTS
         if not path.exists():
             return []
         *lines, torn = path.read_bytes().split(b"\n")

@@ -79,7 +79,7 @@ class Reference:
 
 
 class Batched(Reference):
-    """The same with `generate`; some samples are wrong, and calls are kept."""
+    """The same with `generate`; no two samples are the same text, some are wrong, and calls are kept."""
 
     def __init__(self, wrong=()):
         super().__init__(wrong)
@@ -87,13 +87,13 @@ class Batched(Reference):
 
     def generate(self, prompts, *, num_samples, seeds, batch_size, **sampling):
         self.calls.append({"prompts": list(prompts), "seeds": list(seeds), "batch_size": batch_size, **sampling})
-        return [[self.answer(prompt, index) for index in range(num_samples)] for prompt in prompts]
+        return [[f"{self.answer(prompt, i)}# {i}\n" for i in range(num_samples)] for prompt in prompts]
 
 
 @pytest.fixture
 def fast(monkeypatch):
     """Keyword arguments for a fast evaluation."""
-    monkeypatch.setattr("hrm_codegen.evaluator.harness.self_check", lambda sandbox: None)
+    monkeypatch.setattr("hrm_codegen.evaluator.evaluation.self_check", lambda sandbox: None)
     return {"sandbox": TrustingSandbox()}
 
 
@@ -250,7 +250,7 @@ def told(verdict):
 def test_timeouts_are_failures_and_warned_of_once(fast, caplog, verdict):
     caplog.set_level(logging.DEBUG, LOGGER)
     result = evaluate(told(verdict), PROBLEMS[:3], k=1, timeout=2, workers=1, **fast)
-    lines = [(record.levelname, record.getMessage()) for record in caplog.records if record.name == LOGGER]
+    lines = [(record.levelname, record.getMessage()) for record in caplog.records if "Timeout (" in record.getMessage()]
     assert [level for level, _ in lines] == ["WARNING", "DEBUG", "DEBUG"]
     assert lines[0][1] == timeout_line("mbpp/11", 2.0, sys.stderr.encoding or "utf-8")
     assert (result.metrics["pass@1"], result.metrics["n_timeouts"], result.metrics["n_errors"]) == (0.0, 3.0, 0.0)
