@@ -58,6 +58,7 @@ __all__ = [
     "assemble_program",
     "bootstrap_interval",
     "compare_runs",
+    "default_sandbox",
     "estimate_pass_at_k",
     "evaluate",
     "find_runs",

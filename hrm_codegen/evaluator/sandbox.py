@@ -41,6 +41,7 @@ _WARNING = (
     "sandbox tier C (limits only): a hostile program can read your files and reach your network. "
     "It cannot touch the verdict. Run it in a virtual machine, or on Linux where namespaces or Landlock work"
 )
+_INNOCENT = Program(code="", test_list=("pass",))
 # Raised when the walls or the judge change, so that verdicts of an older one are not taken for the new one's.
 VERSION = 2
 
@@ -148,7 +149,13 @@ class JailSandbox:
                 continue  # it had left idle, or somebody has killed it: the program has not been judged
             self._give_back(worker)
             return ProgramResult(**report | {"verdict": Verdict(report["verdict"]), "tests": tuple(report["tests"])})
+        if self._is_sound(program):  # then it was this program that has brought its judges down
+            return ProgramResult(verdict=Verdict.PROTOCOL, message=message)
         return ProgramResult(verdict=Verdict.HARNESS_ERROR, message=message)
+
+    def _is_sound(self, program: Program) -> bool:
+        """Whether a program that does nothing is judged as it should be."""
+        return program != _INNOCENT and self.run(_INNOCENT).verdict is Verdict.PASSED
 
     def _take(self) -> Worker:
         tier = self.tier

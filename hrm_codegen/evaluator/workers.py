@@ -36,6 +36,7 @@ _ENVIRONMENT = {
     "MALLOC_ARENA_MAX": "1",  # each further arena would count 64 MB of address space
     **{f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL")},
 }
+_LEAVING_SECONDS = 1.0
 _NEEDS_FOLDER = ("B", "C")
 
 
@@ -63,7 +64,7 @@ class Limits:
     folder_bytes: int = 64 << 20
     output: int = 10 << 20
     captured: int = 4096
-    judge_bytes: int = 4 << 30
+    judge_bytes: int = 1 << 30
     start_seconds: float = 60.0
     idle_seconds: float = 2.0
 
@@ -122,8 +123,9 @@ class Worker:
                 "idle_seconds": limits.idle_seconds,
                 "limits": dataclasses.asdict(limits),
             }
+            boot = _BOOT.format(str(_HERE))
             self._process = subprocess.Popen(
-                [*_prefix(folder), executable, "-s", "-P", "-S", "-X", "utf8", "-c", _BOOT.format(str(_HERE)), json.dumps(settings)],
+                [*_prefix(folder), executable, "-s", "-P", "-S", "-X", "utf8", "-c", boot, json.dumps(settings)],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=self._errors,
@@ -131,7 +133,7 @@ class Worker:
                 cwd="/",
                 env=_ENVIRONMENT,
                 start_new_session=True,
-            )  # fmt: skip
+            )
         threading.Thread(target=self._bury, name="sandbox-reaper", daemon=True).start()
 
     @property
@@ -186,12 +188,16 @@ class Worker:
             self._process.send_signal(signal.SIGKILL)
 
     def close(self) -> None:
-        """Ends it and gives back what it had."""
-        self.kill()
-        self._process.wait()
-        self._line.close()
+        """Ends it and gives back what it had; one that is idle leaves in good order."""
         with contextlib.suppress(OSError):
-            os.close(self._lifeline)
+            self._line.shutdown(socket.SHUT_RDWR)
+        try:
+            self._process.wait(_LEAVING_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            self._process.wait()
+        self._line.close()
+        os.close(self._lifeline)
         self._errors.close()
         if self.folder is not None:
             remove_folder(self.folder)

@@ -24,12 +24,13 @@ class Decoder:
       objects: Mutable objects by number; those of the request come first in its reply.
     """
 
-    def __init__(self, data: bytes, opaque: Callable[[bytes, int, str], Any], objects: list[Any] | None = None) -> None:
+    def __init__(self, data: bytes, opaque: Callable[..., Any], objects: list[Any] | None = None) -> None:
         """Makes a reader.
 
         Args:
           data: The whole message.
-          opaque: Returns what a handle or callback stands for: of its tag, number and description.
+          opaque: Returns what a handle or callback stands for: of its tag, number and description, and of the plain
+            value where it has one.
           objects: Of the request, where the message is a reply to it.
         """
         self._data, self._place = data, 0
@@ -45,9 +46,9 @@ class Decoder:
         """Reads a value."""
         try:
             return self._read(0)
-        except WireError:
+        except (WireError, MemoryError):
             raise
-        except (IndexError, KeyError, TypeError, ValueError, ArithmeticError, struct.error, RecursionError) as error:
+        except Exception as error:
             raise WireError(f"no value at byte {self._place}: {type(error).__name__}") from error
 
     def decode_contents(self) -> None:
@@ -65,7 +66,9 @@ class Decoder:
                 (target.extend if isinstance(target, deque) else target.update)(fresh)
             # The copy had a number of its own; nothing may refer to it.
             self.objects[known] = None
-        except (IndexError, KeyError, TypeError, ValueError, struct.error, RecursionError) as error:
+        except (WireError, MemoryError):
+            raise
+        except Exception as error:
             raise WireError(f"no contents at byte {self._place}: {type(error).__name__}") from error
 
     def count(self, limit: int) -> int:
@@ -144,8 +147,8 @@ def _read_defaultdict(self: Decoder, depth: int) -> Any:
 def _read_named_tuple(self: Decoder, depth: int) -> Any:
     name = self._text()
     fields, values = self._items(depth)
-    if not all(type(field) is str for field in (name, *fields)):
-        raise WireError("a field without a name")
+    if not all(type(field) is str and field.isascii() for field in (name, *fields)):
+        raise WireError("a field without a name")  # or one that the compiler would read as another
     return namedtuple(name, fields)._make(values)  # type: ignore[misc]
 
 
@@ -171,6 +174,12 @@ def _pair_container(make: Callable[[], Any]) -> Callable[[Decoder, int], Any]:
 
 def _read_opaque(tag: bytes) -> Callable[[Decoder, int], Any]:
     return lambda self, depth: self._opaque(tag, self.number(), self._text())
+
+
+def _read_shadowed(self: Decoder, depth: int) -> Any:
+    """An instance of the program's own subclass of an immutable type: its plain value, and what it is there."""
+    number, text = self.number(), self._text()
+    return self._opaque(b"p", number, text, self._read(depth + 1))
 
 
 _READERS: dict[int, Callable[[Decoder, int], Any]] = {
@@ -211,4 +220,5 @@ _READERS: dict[int, Callable[[Decoder, int], Any]] = {
     ord("h"): _read_opaque(b"h"),
     ord("u"): _read_opaque(b"u"),
     ord("g"): _read_opaque(b"g"),
+    ord("p"): _read_shadowed,
 }

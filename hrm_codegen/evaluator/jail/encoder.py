@@ -5,7 +5,8 @@ not plain stays where it is: the solver's objects travel as numbers of `Remote` 
 numbers of callbacks. Lists, dicts and other mutable values carry their number in the message, so that aliases and
 cycles survive and a reply can say what a call did to its arguments.
 
-Subclasses are sent as their built-in base: `class A(int)` with an `__eq__` of its own arrives as an int.
+Subclasses are sent as their built-in base: `class A(int)` with an `__eq__` of its own arrives as an int, whatever else
+may be asked of it.
 """
 
 from __future__ import annotations
@@ -33,11 +34,18 @@ PLAIN_TYPES: dict[str, type] = {
 }  # fmt: skip
 _TYPE_NAMES = {kind: name for name, kind in PLAIN_TYPES.items()}
 _BASES = (int, float, str, list, dict, tuple, set, frozenset, bytes, bytearray, complex, deque)
+# Instances of the program's own subclasses keep their methods: as a handle, for immutable types beside their plain value.
+OWN_MODULE = "solution"
+SHADOWED = (int, float, str, tuple, bytes)
 _VIEWS = {type({}.keys()): b"K", type({}.values()): b"V", type({}.items()): b"W"}
 
 
 class WireError(Exception):
     """Bytes that no encoder writes, or a value that cannot be sent."""
+
+
+class TooDeep(WireError):
+    """A value that is nested too deeply to be sent."""
 
 
 class Encoder:
@@ -95,20 +103,25 @@ class Encoder:
 
     def _write_other(self, value: Any, put: Callable[[bytes], None], depth: int) -> None:
         kind = type(value)
-        if isinstance(value, type):
+        if issubclass(kind, type):  # never `isinstance`: it would ask a handle, or an object, for its `__class__`
             put(_named(b"y", _TYPE_NAMES[value]) if value in _TYPE_NAMES else self._opaque(value))
         elif kind in _VIEWS:
             put(_VIEWS[kind])
             _write_items(self, list(value), put, depth)
-        elif issubclass(kind, tuple) and isinstance(getattr(kind, "_fields", None), tuple):
+        elif kind.__base__ is tuple and kind.__module__ != OWN_MODULE and type(getattr(kind, "_fields", 0)) is tuple:
             put(_named(b"n", kind.__name__))
             _write_items(self, [tuple(kind._fields), tuple(value)], put, depth)  # type: ignore[attr-defined]
         elif kind.__module__ == "numpy" and callable(getattr(value, "item", None)) and not getattr(value, "ndim", 1):
             self._write(value.item(), put, depth + 1)
-        elif kind is defaultdict or not isinstance(value, _BASES):
+        elif not issubclass(kind, _BASES):
             put(self._opaque(value))
+        elif kind.__module__ == OWN_MODULE:
+            data = self._opaque(value)
+            put(data)
+            if data[:1] == b"p":
+                self._write(_flatten(value, next(b for b in SHADOWED if issubclass(kind, b))), put, depth + 1)
         else:
-            base = next(base for base in (Counter, OrderedDict, *_BASES) if isinstance(value, base))
+            base = next(base for base in (Counter, OrderedDict, *_BASES) if issubclass(kind, base))
             self._write(_flatten(value, base), put, depth + 1)
 
 
@@ -142,7 +155,7 @@ def _write_bytes(_: Encoder, value: bytes | bytearray, put: Callable[[bytes], No
 
 def _write_items(self: Encoder, items: Any, put: Callable[[bytes], None], depth: int) -> None:
     if depth >= MAX_DEPTH:
-        raise WireError(f"nested more than {MAX_DEPTH} levels deep")
+        raise TooDeep(f"nested more than {MAX_DEPTH} levels deep")
     put(U32.pack(len(items)))
     write = self._write
     for item in items:

@@ -6,17 +6,24 @@ test ran to its end here, on plain values, within the limits that were measured 
 
 from __future__ import annotations
 
+import collections
 import dataclasses
+import itertools
+import reprlib
 import signal
 import sys
 from typing import Any
 
+from .exceptions import Fields
 from .line import Line, Stopped
-from .names import bind_names
+from .names import Namespace, bind_names
 from .session import Session
 from .testcode import COMPARE, TestCode, compile_tests, failing_line
 
 _TEXT_LIMIT, _MESSAGE_LIMIT = 2000, 500
+_PARTS = 2000
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel, _SHORT.maxlist, _SHORT.maxtuple, _SHORT.maxdict, _SHORT.maxset = 2, 40, 40, 40, 40
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -78,6 +85,8 @@ def run_tests(case: Case, code: TestCode, line: Line) -> Report:
         pass
     except MemoryError:
         report.verdict, report.message = "memory", "out of memory"
+    except Exception as error:  # no test is running: what the program has sent was more than we could take
+        report.verdict, report.message = "protocol", f"the judge could not go on: {type(error).__name__}"
     if line.stopped is not None and report.verdict == "passed":  # a bare `except:` of a test may have swallowed it
         report.verdict, report.message = line.stopped.reason, line.stopped.message
     return report
@@ -87,7 +96,8 @@ def finish(case: Case, report: Report, line: Line) -> Report:
     """Corrects a report by what was seen from outside: how the solver ended, and what CPU time it took."""
     status, seconds = line.dead or (0, 0.0)
     number = status & 0x7F
-    out_of_time = number in (signal.SIGPROF, signal.SIGXCPU)
+    # A program may also send itself the signal that ends those out of time.
+    out_of_time = number in (signal.SIGPROF, signal.SIGXCPU) and seconds > 0.9 * case.timeout
     if report.verdict == "harness_error":
         return report
     if seconds > case.timeout or (report.verdict == "ended" and out_of_time):
@@ -105,15 +115,15 @@ def finish(case: Case, report: Report, line: Line) -> Report:
 
 
 def _run(case: Case, code: TestCode, session: Session, report: Report) -> None:
-    error = session.load(case.code)
-    if error is not None:
-        report.verdict = "memory" if error[0] == "MemoryError" else "load_error"
-        report.message = (
-            "out of memory while the program was loaded" if error[0] == "MemoryError" else _remote_text(error)
-        )
+    failure = session.load(case.code, tuple(code.names))
+    if failure is not None:
+        out_of_memory = failure.name == "MemoryError"
+        report.verdict = "memory" if out_of_memory else "load_error"
+        report.message = "out of memory while the program was loaded" if out_of_memory else _remote_text(failure)
         return
     compare = _Compare()
-    namespace: dict[str, Any] = {"__name__": "__main__", COMPARE: compare}
+    namespace = Namespace(session)
+    namespace.update({"__name__": "__main__", COMPARE: compare})
     _seed()
     try:
         exec(code.prelude, namespace)
@@ -145,15 +155,15 @@ def _run(case: Case, code: TestCode, session: Session, report: Report) -> None:
             report.tests.append("passed")
 
 
-def _blame(
-    report: Report, code: TestCode, compare: _Compare, session: Session, error: BaseException
-) -> Report:
+def _blame(report: Report, code: TestCode, compare: _Compare, session: Session, error: BaseException) -> Report:
     """Fills a report in for what a test raised."""
     if session.stopped is not None:
         raise session.stopped
     report.failing_test = _clip(failing_line(code, error.__traceback__))
     remote = getattr(error, "remote", None)
-    if isinstance(error, MemoryError):
+    if isinstance(error, ModuleNotFoundError) and remote is None:
+        report.verdict, report.message = "harness_error", f"the tests need a module that is not here: {error.name}"
+    elif isinstance(error, MemoryError):
         report.verdict, report.message = "memory", "out of memory"
     elif not isinstance(error, AssertionError) or remote is not None:
         report.verdict = "exception"
@@ -175,22 +185,41 @@ def _call_text(session: Session) -> str | None:
     return _clip(f"{name}({', '.join(parts)})")
 
 
-def _remote_text(fields: tuple[str, list[str], str, int]) -> str:
-    name, _, text, line = fields
-    place = f" (line {line})" if line else ""
-    return _clip(f"{name[:100]}{': ' if text else ''}{text}", _MESSAGE_LIMIT) + place
+def _remote_text(fields: Fields) -> str:
+    place = f" (line {fields.line})" if fields.line else ""
+    return _clip(f"{fields.name[:100]}{': ' if fields.text else ''}{fields.text}", _MESSAGE_LIMIT) + place
 
 
 def _describe(error: BaseException) -> str:
-    text = str(error)
+    """Returns type and text of an exception raised here; its arguments may be the program's."""
+    try:
+        text = str(error)
+    except BaseException as inner:
+        text = f"<str() raised {type(inner).__name__}>"
     return _clip(f"{type(error).__name__}{': ' if text else ''}{text}", _MESSAGE_LIMIT)
 
 
 def _repr(value: Any) -> str:
+    """Returns the `repr`, in short where that would be endless."""
     try:
-        return repr(value)
+        return repr(value) if _is_small(value) else _SHORT.repr(value)
     except BaseException as error:
         return f"<repr() raised {type(error).__name__}>"
+
+
+def _is_small(value: Any) -> bool:
+    """Whether it has few parts, each counted as often as it would be shown."""
+    pending, seen = [value], 0
+    while pending:
+        part = pending.pop()
+        seen += 1
+        if type(part) is dict:
+            pending += [item for pair in itertools.islice(part.items(), _PARTS) for item in pair]
+        elif type(part) in (list, tuple, set, frozenset, collections.deque):
+            pending += itertools.islice(part, _PARTS)
+        if seen > _PARTS:
+            return False
+    return True
 
 
 def _clip(text: str | None, limit: int = _TEXT_LIMIT) -> Any:

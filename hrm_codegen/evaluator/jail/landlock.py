@@ -25,7 +25,9 @@ def restrict(folder: str) -> None:
         rights, _TCP if version >= _TCP_VERSION else 0, _SCOPES if version >= _SCOPE_VERSION else 0
     )
     try:
-        interpreter = [f"{prefix}/{name}" for prefix in {sys.base_prefix, sys.base_exec_prefix} for name in ("bin", "lib")]
+        interpreter = [
+            f"{prefix}/{name}" for prefix in {sys.base_prefix, sys.base_exec_prefix} for name in ("bin", "lib")
+        ]
         for path in (*_SYSTEM, *interpreter):
             with contextlib.suppress(FileNotFoundError, NotADirectoryError):
                 linux.landlock_allow(ruleset, path, _READ)

@@ -6,7 +6,6 @@ A message is believed to be an answer only if it carries the number of the quest
 
 from __future__ import annotations
 
-import contextlib
 import os
 import select
 import socket
@@ -18,6 +17,7 @@ from .zygote import DEAD
 MAX_ANSWER = 16 << 20
 _FRAME = struct.Struct(">II")
 _CHUNK = 1 << 16
+_HANG_UP_SECONDS = 0.2
 
 
 class Stopped(BaseException):
@@ -94,9 +94,8 @@ class Line:
                 self.stopped = self.stopped or stop
                 if stop.reason == "harness_error":
                     return 0, 0.0
-        with contextlib.suppress(BlockingIOError):
-            while self._take_output():
-                pass
+        while self._take_output():
+            pass
         return self.dead
 
     def _exchange(self, number: int, message: bytes) -> bytes:
@@ -119,7 +118,7 @@ class Line:
 
     def _wait(self, seconds: float | None) -> None:
         if seconds is not None and seconds <= 0:
-            raise Stopped("timeout_wall")
+            raise Stopped("protocol", "the program has closed the line") if self._hung_up else Stopped("timeout_wall")
         for descriptor, event in self._poll.poll(None if seconds is None else max(1, int(seconds * 1000))):
             if descriptor == self._evaluator:
                 os._exit(1)
@@ -134,8 +133,10 @@ class Line:
                 _, status, cpu = DEAD.unpack(data)
                 self.dead = (status, cpu)
             elif event & ~select.POLLOUT and not self._receive():
-                self._hung_up = True  # its end will be reported
+                # Its end is about to be reported, or it has closed the line and lives on, to no purpose.
+                self._hung_up = True
                 self._poll.unregister(self._solver)
+                self.deadline = min(self.deadline, time.monotonic() + _HANG_UP_SECONDS)
 
     def _send(self, data: memoryview) -> int:
         try:
@@ -154,6 +155,8 @@ class Line:
         except OSError:
             return False
         self._buffer += data
+        if len(self._buffer) > MAX_ANSWER + (1 << 20):
+            raise Stopped("protocol", "more bytes than any answer has")
         return bool(data)
 
     def _next(self, number: int) -> bytes | None:
@@ -171,7 +174,10 @@ class Line:
         return message
 
     def _take_output(self) -> bool:
-        data = os.read(self._output, _CHUNK)
+        try:
+            data = os.read(self._output, _CHUNK)
+        except BlockingIOError:  # somebody else has read it: outside of tier A, a program can
+            return False
         self.output_bytes += len(data)
         if len(self.output) < self.kept:
             self.output = (self.output + data)[: self.kept]

@@ -78,12 +78,8 @@ def drop_capabilities() -> None:
     _check(_libc.capset(ctypes.byref(header), ctypes.byref((ctypes.c_uint32 * 6)())), "capset")
 
 
-def close_from(first: int, *, keep: int = -1) -> None:
-    """Closes all descriptors from `first` on, but for `keep`."""
-    if keep >= first:
-        if keep > first:
-            _syscall(_CLOSE_RANGE, first, keep - 1, 0)
-        first = keep + 1
+def close_from(first: int) -> None:
+    """Closes all descriptors from `first` on."""
     _syscall(_CLOSE_RANGE, first, 0xFFFFFFFF, 0)
 
 

@@ -11,15 +11,34 @@ import importlib
 import sys
 from typing import Any
 
+from .exceptions import local_type
 from .remote import RemoteCallable
 from .session import Session
 from .testcode import TestCode
+from .zygote import WARM
 
 # Modules whose names stand in tests without an import of the tests' own, because the solutions import them.
 _HELPER_MODULES = ("math", "copy", "collections", "fractions", "decimal", "datetime", "functools", "itertools")
+# Only what is loaded anyway is lent to the tests on a program's word: importing a module runs it.
+_KNOWN_MODULES = frozenset((*WARM, "sys", "os", "io"))
 
 
-def bind_names(namespace: dict[str, Any], code: TestCode, session: Session, entry_point: str | None) -> None:
+class Namespace(dict[str, Any]):
+    """The tests' global names. A value that the program may change is asked for each time that it is read."""
+
+    def __init__(self, session: Session) -> None:
+        """Makes an empty one."""
+        super().__init__()
+        self._session = session
+        self.live: set[str] = set()
+
+    def __missing__(self, name: str) -> Any:
+        if name not in self.live:
+            raise KeyError(name)
+        return self._session.request("global", name)
+
+
+def bind_names(namespace: Namespace, code: TestCode, session: Session, entry_point: str | None) -> None:
     """Puts what the tests need into their namespace.
 
     A name is the program's if the program defines it and nothing of ours has the better claim: the problem's own stub
@@ -32,6 +51,8 @@ def bind_names(namespace: dict[str, Any], code: TestCode, session: Session, entr
       session: With the loaded program.
       entry_point: The function under test, if known; always the program's.
     """
+    if entry_point is not None:
+        namespace.pop(entry_point, None)  # the stub's: a program without one must not be judged by it
     wanted = {name: kind for name, kind in session.names.items() if name in code.names}
     own = set(namespace)
     ours = {name: value for name in wanted for value in _helper(name)}
@@ -46,10 +67,12 @@ def bind_names(namespace: dict[str, Any], code: TestCode, session: Session, entr
             namespace[name] = module
         elif main and name not in main and name in ours:
             namespace[name] = ours[name]
+        elif kind.startswith("exception:"):
+            namespace[name] = local_type(kind.partition(":")[2].split(","), session.exception_types)
         elif kind == "callable":
             namespace[name] = RemoteCallable(session, name, name)
         else:
-            namespace[name] = session.request("global", name)
+            namespace.live.add(name)
 
 
 def _standard_module(name: str, kind: str, code: TestCode) -> Any:
@@ -57,12 +80,7 @@ def _standard_module(name: str, kind: str, code: TestCode) -> Any:
     home = kind.partition("module:")[2]
     if not home and name in code.attribute_bases and name in sys.stdlib_module_names:
         home = name
-    if home.partition(".")[0] not in sys.stdlib_module_names:
-        return None
-    try:
-        return importlib.import_module(home)
-    except ImportError:
-        return None
+    return importlib.import_module(home) if home in _KNOWN_MODULES else None
 
 
 def _helper(name: str) -> list[Any]:

@@ -1,6 +1,6 @@
 """Tier A: a root folder, a process table, a network and users of our own, without root and as root alike.
 
-`enter` moves the calling process; its next child is process 1 of the new process table. As root the uid is given up
+`enter` moves the calling process; `become_init` makes it process 1 of a new process table. As root the uid is given up
 first: limits on processes do not hold for uid 0, and files that only root may read would be readable. Needs Linux
 5.12 (mount_setattr) and a kernel that grants user namespaces; says OSError otherwise.
 """
@@ -27,7 +27,6 @@ _EVERYTHING = (
     | linux.CLONE_NEWNET
     | linux.CLONE_NEWIPC
     | linux.CLONE_NEWUTS
-    | linux.CLONE_NEWPID
 )
 
 
@@ -55,6 +54,16 @@ def enter(box_bytes: int) -> None:
     finally:
         os.close(proc)
     mount_box(box_bytes)
+
+
+def become_init() -> None:
+    """Goes on as process 1 of a new process table; the calling process waits for its end and ends."""
+    linux.unshare(linux.CLONE_NEWPID)
+    child = os.fork()
+    if child:
+        linux.close_from(0)
+        os.waitpid(child, 0)
+        os._exit(0)
 
 
 def mount_box(size: int) -> None:

@@ -8,28 +8,27 @@ are its own.
 
 from __future__ import annotations
 
-import builtins
+import opcode
 from collections.abc import Callable, Iterator
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
+
+from .encoder import OWN_MODULE, SHADOWED
+from .exceptions import local_exception
 
 if TYPE_CHECKING:
     from .session import Session
 
 _FIRST_CHUNK, _LARGEST_CHUNK = 1, 1024
-_LIST_LIMIT = 1 << 22
 _VISIBLE = {"__name__", "__qualname__", "__doc__"}
 # Methods of built-in types that answer yes or no about an argument of the test: on an object that is no such type,
 # they would let the program approve of itself.
 _PREDICATES = {
     *("startswith", "endswith", "isdigit", "isalpha", "isalnum", "isupper", "islower", "isspace", "istitle"),
     *("isdecimal", "isnumeric", "isidentifier", "isprintable", "isascii", "isdisjoint", "issubset", "issuperset"),
-    *("is_integer", "is_finite", "is_nan", "is_infinite"),
+    *("is_integer", "is_finite", "is_nan", "is_infinite", "difference", "symmetric_difference", "compare", "rfind"),
+    *("compare_total", "compare_signal", "same_quantum", "rindex", "partition", "rpartition"),
 }
-_CONTROL_FLOW = {"StopIteration", "StopAsyncIteration", "GeneratorExit"}
-
-
-class RemoteError(Exception):
-    """An exception of the program that would be taken for the end of a loop or generator here."""
 
 
 class Remote:
@@ -39,15 +38,23 @@ class Remote:
       _session: The conversation it belongs to.
       _key: What it is called there: a number, or the name of a global.
       _kind: The name of its type, for messages.
+      _tainted: Whether it was made of plain data of a test by an operator: what it says of itself in plain data may
+        then be an echo of the expected value, and is refused.
     """
 
-    __slots__ = ("_key", "_kind", "_session")
+    __slots__ = ("_key", "_kind", "_session", "_tainted")
 
     def __init__(self, session: Session, key: int | str, kind: str) -> None:
         set_attribute = object.__setattr__
         set_attribute(self, "_session", session)
         set_attribute(self, "_key", key)
         set_attribute(self, "_kind", kind)
+        set_attribute(self, "_tainted", False)
+
+    @property
+    def __class__(self) -> Any:
+        """The program's class of it."""
+        return self._session.request("type", self)
 
     def __getattr__(self, name: str) -> Any:
         if (name.startswith("__") and name not in _VISIBLE) or name in _PREDICATES:
@@ -63,9 +70,9 @@ class Remote:
         self._session.request("delattr", self, name)
 
     def __eq__(self, other: object) -> Any:
-        if not isinstance(other, Remote):
+        if not is_remote(other):
             return NotImplemented
-        return self._key == other._key or self._session.request("eq", self, other) is True
+        return self is other or self._session.request("eq", self, other) is True
 
     def __hash__(self) -> int:
         return self._asked("hash", int)
@@ -75,7 +82,7 @@ class Remote:
 
     def __iter__(self) -> Iterator[Any]:
         iterator = self._session.request("iter", self)
-        if not isinstance(iterator, RemoteIterator):
+        if type(iterator) is not RemoteIterator:
             raise TypeError(f"an object of the program's type {self._kind} is not iterable")
         return iterator
 
@@ -83,7 +90,8 @@ class Remote:
         return any(each is item or each == item for each in self)
 
     def __instancecheck__(self, instance: object) -> bool:
-        return isinstance(instance, Remote) and self._session.request("isinstance", instance, self) is True
+        mine = is_remote(instance) or type(instance) in SHADOWS.values()
+        return mine and self._session.request("isinstance", instance, self) is True
 
     def __len__(self) -> int:
         return self._asked("len", int)
@@ -106,8 +114,9 @@ class Remote:
     def __enter__(self) -> Any:
         return self._session.request("enter", self)
 
-    def __exit__(self, *error: object) -> bool:
-        return self._session.request("exit", self) is True
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> bool:
+        known = kind if kind is not None and kind.__module__ == "builtins" else None
+        return self._session.request("exit", self, known) is True and _was_raised_on_purpose(error, trace)
 
     def __copy__(self) -> Any:
         return self._session.request("copy", self)
@@ -129,16 +138,50 @@ def _asking(operation: str) -> Callable[..., Any]:
 
 
 def _between_two(operation: str) -> Callable[[Remote, object], Any]:
+    """A comparison: the program's business between two objects of its own, and nobody's else."""
+
     def ask(self: Remote, other: object) -> Any:
-        return self._session.request(operation, self, other) if isinstance(other, Remote) else NotImplemented
+        return self._session.request(operation, self, other) if is_remote(other) else NotImplemented
 
     return ask
 
 
+def _operator(operation: str, *, swapped: bool = False) -> Callable[[Remote, object], Any]:
+    """An operator. With plain data on the other side it has to give an object of the program again."""
+
+    def ask(self: Remote, other: object) -> Any:
+        pair = (other, self) if swapped else (self, other)
+        if is_remote(other):
+            return self._session.request(operation, *pair)
+        result = self._session.request(operation, *pair)
+        if not is_remote(result):
+            raise TypeError(f"unsupported operand types for {operation}: {self._kind} and {type(other).__name__}")
+        object.__setattr__(result, "_tainted", True)
+        return result
+
+    return ask
+
+
+def is_remote(value: object) -> bool:
+    """Whether a value is a handle; its own `__class__` is not asked."""
+    return issubclass(type(value), Remote)
+
+
+def _was_raised_on_purpose(error: BaseException | None, trace: TracebackType | None) -> bool:
+    """Whether a test itself raised it, by `raise`: anything else a context manager might swallow to hide a failure."""
+    if error is None or trace is None or trace.tb_next is not None or isinstance(error, AssertionError):
+        return False
+    return trace.tb_frame.f_code.co_code[trace.tb_lasti] == _RAISE and not hasattr(error, "remote")
+
+
 for _name in ("getitem", "setitem", "delitem", "round", "neg", "pos", "abs", "invert"):
     setattr(Remote, f"__{_name}__", _asking(_name))
-for _name in ("lt", "le", "gt", "ge", "add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "and", "or", "xor"):
-    setattr(Remote, f"__{_name}__", _between_two(f"{_name}_" if _name in ("and", "or") else _name))
+for _name in ("lt", "le", "gt", "ge"):
+    setattr(Remote, f"__{_name}__", _between_two(_name))
+for _name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "and", "or", "xor"):
+    _operation = f"{_name}_" if _name in ("and", "or") else _name
+    setattr(Remote, f"__{_name}__", _operator(_operation))
+    setattr(Remote, f"__r{_name}__", _operator(_operation, swapped=True))
 
 
 class RemoteCallable(Remote):
@@ -178,22 +221,71 @@ class RemoteIterator(Remote):
         error, _ = self._end, set_attribute(self, "_end", True)
         if error is True:
             raise StopIteration
-        raise local_exception(error)
+        raise local_exception(error, self._session.exception_types)
 
 
-def local_exception(fields: tuple[str, list[str], str, int]) -> BaseException:
-    """Returns an exception to raise here for one that was raised there.
+class RemoteContainer(Remote):
+    """An instance of the program's own subclass of list, dict, set or bytearray.
 
-    It has the same built-in type, or the nearest one, so that a test may expect it; a type that ends loops or generators
-    becomes a `RemoteError`, or a program could end a test's loop early and be praised for it.
-
-    Args:
-      fields: Name of its type, names of the type's built-in ancestors, text, line of the program (0: unknown).
+    Its methods are the program's; compared with plain data it is what its built-in part holds at that moment.
     """
-    name, ancestors, text, _ = fields
-    kinds = [getattr(builtins, kind, None) for kind in ancestors if not _CONTROL_FLOW & set(ancestors)]
-    kind = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseException)), RemoteError)
-    error: BaseException = kind.__new__(kind, text)
-    error.args = (text,)
-    error.remote = fields  # type: ignore[attr-defined]
-    return error
+
+    __slots__ = ("_base",)
+    __hash__ = None  # type: ignore[assignment]
+
+    def __init__(self, session: Session, key: int | str, kind: str, base: type) -> None:
+        super().__init__(session, key, kind)
+        object.__setattr__(self, "_base", base)
+
+    @property
+    def __class__(self) -> Any:
+        """The built-in type, so that `isinstance` of a test finds it."""
+        return self._base
+
+    def _plain(self) -> Any:
+        value = self._session.request("plain", self)
+        if type(value) is not self._base:
+            raise TypeError(f"a {self._kind} that is no {self._base.__name__}")
+        return value
+
+    def __eq__(self, other: object) -> Any:
+        return Remote.__eq__(self, other) if is_remote(other) else self._plain() == other
+
+
+class _Shadow:
+    """An instance of the program's own subclass of an immutable type: plain data that also knows its handle."""
+
+    _remote: Remote
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or name == "_remote":
+            raise AttributeError(name)
+        return getattr(self._remote, name)
+
+
+def _shown_there(self: Any) -> str:
+    return str(self._remote)
+
+
+# Text keeps its own text; how numbers and tuples are shown is a matter of their class (IntEnum, namedtuple).
+SHADOWS: dict[type, type] = {
+    base: type(
+        base.__name__,
+        (_Shadow, base),
+        {"__module__": OWN_MODULE} | ({} if base in (str, bytes) else {"__str__": _shown_there}),
+    )
+    for base in SHADOWED
+}
+
+
+def make_remote(session: Session, number: int, text: str) -> Remote:
+    """Returns a handle of the kind that `operations.flags` says; raises KeyError for no such kind."""
+    kind, _, name = text.partition(":")
+    if kind[:1] == "l":
+        return RemoteContainer(session, number, name, _CONTAINERS[kind[1:]])
+    return _KINDS[kind](session, number, name)
+
+
+_KINDS = {"o": Remote, "c": RemoteCallable, "i": RemoteIterator}
+_CONTAINERS: dict[str, type] = {kind.__name__: kind for kind in (list, dict, set, bytearray)}
+_RAISE = opcode.opmap["RAISE_VARARGS"]

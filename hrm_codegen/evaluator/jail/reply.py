@@ -12,12 +12,15 @@ from .decoder import Decoder
 from .encoder import U32, Encoder, WireError
 
 
-def snapshot(arguments: Any, named: Any) -> bytes | None:
-    """Returns the bytes of a call's arguments, to see later whether they have changed; None if they are not plain."""
+def is_changed(request: bytes, head: tuple[Any, ...]) -> bool:
+    """Whether what came with a request is other than it was then.
+
+    Sets in another order, and what is not plain, count as changed: the contents are then sent for nothing.
+    """
     try:
-        return Encoder(lambda value: b"?%d" % id(value)).encode((arguments, named))
-    except (WireError, RecursionError):
-        return None
+        return Encoder(lambda value: b"?").encode(head) != request
+    except Exception:
+        return True
 
 
 def pack(value: Any, opaque: Callable[[Any], bytes], objects: list[Any], *, changed: bool) -> bytes:
@@ -33,9 +36,12 @@ def pack(value: Any, opaque: Callable[[Any], bytes], objects: list[Any], *, chan
     encoder = Encoder(opaque, objects)
     try:
         body = encoder.encode(value)
-    except Exception:  # too deep, or changing under our hands
+    except Exception as error:  # too deep, or changing under our hands
         encoder = Encoder(opaque, objects)
-        body = opaque(value)
+        try:
+            body = b"h" + opaque(value)[1:]
+        except WireError:
+            raise error from None
     if not changed:
         return b"R" + U32.pack(0) + body
     changes = [U32.pack(number) + encoder.contents(objects[number]) for number in range(given)]

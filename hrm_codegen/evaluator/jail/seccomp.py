@@ -119,6 +119,7 @@ _DENIED: dict[str, tuple[int | None, int | None]] = {
 }
 _CLONE3 = (435, 435)
 _CLONE, _SOCKET, _IOCTL, _PRLIMIT = (56, 220), (41, 198), (16, 29), (302, 261)
+_SIGACTION, _SIGCHLD = (13, 134), 17
 _NEW_NAMESPACES = (
     linux.CLONE_NEWNS
     | linux.CLONE_NEWUTS
@@ -179,6 +180,8 @@ def build_filter(*, own_pid: int | None = None, fork: bool = True) -> bytes:
     when(_CLONE, *_deny_bits(_NEW_NAMESPACES), *(() if fork else _deny_unless_bit(_CLONE_THREAD)))
     when(_IOCTL, *_deny_values(_ARGUMENT_1, _TIOCSTI, _TIOCLINUX))
     when(_PRLIMIT, *_deny_unless(_ARGUMENT_0, 0))
+    # Children that are reaped by nobody would cost no CPU time: what becomes of them is not the program's to change.
+    when(_SIGACTION, *_deny_change_of(_SIGCHLD))
     if own_pid is None:
         when(_SOCKET, *_deny_unless_any(_ARGUMENT_0, _AF_UNIX, 2, 10))
     else:
@@ -213,6 +216,20 @@ def _deny_unless_bit(bit: int) -> tuple[bytes, ...]:
 def _deny_values(argument: int, *values: int) -> tuple[bytes, ...]:
     tests = [_op(_EQUAL, value, len(values) - i - 1, 1 if value == values[-1] else 0) for i, value in enumerate(values)]
     return _op(_LOAD, argument), *tests, _error(_EPERM), _op(_LOAD, _NUMBER)
+
+
+def _deny_change_of(number: int) -> tuple[bytes, ...]:
+    """Denies a call with this first argument and a second one that is not NULL."""
+    return (
+        _op(_LOAD, _ARGUMENT_0),
+        _op(_EQUAL, number, 0, 5),
+        _op(_LOAD, _ARGUMENT_1),
+        _op(_EQUAL, 0, 0, 2),
+        _op(_LOAD, _ARGUMENT_1 + 4),
+        _op(_EQUAL, 0, 1, 0),
+        _error(_EPERM),
+        _op(_LOAD, _NUMBER),
+    )
 
 
 def _deny_unless(argument: int, value: int) -> tuple[bytes, ...]:

@@ -7,8 +7,8 @@ the calls that it is asked to make.
 
 from __future__ import annotations
 
-import copy
-import itertools
+import builtins
+import importlib
 import math
 import operator
 import os
@@ -17,19 +17,16 @@ import signal
 import socket
 import struct
 import sys
-import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from .decoder import Decoder
-from .encoder import U32, Encoder
-from .reply import pack, snapshot, unpack
+from .encoder import OWN_MODULE, SHADOWED, U32, Encoder
+from .operations import OPERATIONS, CallBack, ForeignIterator, ForeignObject, describe, flags, kind_of, local_exception
+from .reply import is_changed, pack, unpack
 from .zygote import REQUEST
 
-MODULE, FILE = "solution", "<solution>"
-_TEXT_LIMIT = 500
-_NAME_LIMIT = 20_000
-_BUILTIN_MODULES = ("builtins", "math", "cmath", "operator", "itertools", "functools")
+FILE = "<solution>"
 _DECODING_LIMIT = 5000  # frames that the deepest message takes to read
 _CHUNK = 1 << 16
 _FRAME = struct.Struct(">II")
@@ -65,7 +62,11 @@ def serve(line: socket.socket, request: bytes, restrict: Callable[[], None]) -> 
 
 
 class Solver:
-    """Loads a program and obeys."""
+    """Loads a program and obeys.
+
+    Attributes:
+      namespace: Of the program.
+    """
 
     def __init__(self, line: socket.socket) -> None:
         """Takes the line to the judge."""
@@ -74,27 +75,42 @@ class Solver:
         self._buffer = b""
         self._number = 0
         self._objects: list[Any] = []
-        self._module = type(sys)(MODULE)
+        self._numbers: dict[int, int] = {}
+        self._module = type(sys)(OWN_MODULE)
+        self.namespace = self._module.__dict__
 
     def run(self) -> NoReturn:
         """Serves until the judge hangs up."""
         try:
-            self._load(self._receive().decode("utf-8", "surrogatepass"))
+            self._load(*Decoder(self._receive(), self._opaque).decode())
             while True:
                 self._answer(self._receive())
         except BaseException:  # the line is gone, or the program has damaged what we stand on
             os._exit(1)
 
-    def _load(self, code: str) -> None:
+    def call_back(self, number: int, arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
+        """Has the judge call a function of the tests; answers what that asks of the program meanwhile."""
+        encoder = Encoder(self._handle)
+        self._send(b"K" + U32.pack(number) + encoder.encode((arguments, named)))
+        while (message := self._receive())[:1] not in b"RX":
+            self._answer(message)
+        if message[:1] == b"X":
+            raise local_exception(Decoder(message[1:], self._opaque).decode())
+        return unpack(message[1:], self._opaque, encoder.objects)
+
+    def describe(self, error: BaseException) -> Any:
+        """Returns the fields of an exception, as they arrive at the judge."""
+        return Decoder(self._described(error), self._opaque).decode()
+
+    def _load(self, code: str, wanted: tuple[str, ...]) -> None:
         sys.modules["__main__"] = type(sys)("__main__")
-        sys.modules[MODULE] = self._module
+        sys.modules[OWN_MODULE] = self._module
         try:
-            exec(_compile(code), self._module.__dict__)
+            exec(_compile(code), self.namespace)
         except BaseException as error:
-            self._send(b"X" + self._describe(error))
+            self._send(b"X" + self._described(error))
             return
-        names = itertools.islice(self._module.__dict__.items(), _NAME_LIMIT)
-        kinds = [(name, _kind(value)) for name, value in names if type(name) is str]
+        kinds = [(name, kind_of(self.namespace[name])) for name in wanted if name in self.namespace]
         self._send(b"L" + Encoder(self._handle).encode(kinds))
 
     def _answer(self, message: bytes) -> None:
@@ -104,61 +120,48 @@ class Solver:
             sys.setrecursionlimit(max(limit, _DECODING_LIMIT))
             operation, arguments, named = decoder.decode()
             sys.setrecursionlimit(limit)
-            before, objects = snapshot(arguments, named), list(decoder.objects)
-            value = self._operate(operation, arguments, named)
+            objects = list(decoder.objects)
+            if operation == "call":
+                value = arguments[0](*arguments[1:], **named)
+            else:
+                value = OPERATIONS[operation](self, *arguments)
         except BaseException as error:
-            self._send(b"X" + self._describe(error))
+            self._send(b"X" + self._described(error))
             return
-        changed = bool(objects) and before is not None and before != snapshot(arguments, named)
+        # The first two objects are the request's own empty ones where there is nothing else to change.
+        changed = len(objects) > 1 and is_changed(message, (operation, arguments, named))
         self._send(pack(value, self._handle, objects, changed=changed))
 
-    def _operate(self, operation: str, arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
-        if operation == "call":
-            target, *rest = arguments
-            return target(*rest, **named)
-        return _OPERATIONS[operation](self, *arguments)
-
-    def _call_back(self, number: int, arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
-        """Asks the judge to call a function of the tests."""
-        encoder = Encoder(self._handle)
-        self._send(b"K" + U32.pack(number) + encoder.encode((arguments, named)))
-        message = self._receive()
-        if message[:1] == b"X":
-            raise _local_exception(Decoder(message[1:], self._opaque).decode())
-        return unpack(message[1:], self._opaque, encoder.objects)
-
     def _handle(self, value: Any) -> bytes:
-        if type(value) is CallBack:
+        if isinstance(value, CallBack):
             return b"u" + U32.pack(value.number) + U32.pack(0)
-        self._objects.append(value)
-        text = f"{_flags(value)}{type(value).__name__}".encode("utf-8", "replace")[:200]
-        return b"h" + U32.pack(len(self._objects) - 1) + U32.pack(len(text)) + text
+        number = self._numbers.get(id(value))
+        if number is None:
+            self._numbers[id(value)] = number = len(self._objects)
+            self._objects.append(value)
+        text = flags(value).encode("utf-8", "replace")[:200]
+        tag = b"p" if isinstance(value, SHADOWED) and type(value).__module__ == OWN_MODULE else b"h"
+        return tag + U32.pack(number) + U32.pack(len(text)) + text
 
     def _opaque(self, tag: bytes, number: int, text: str) -> Any:
         if tag == b"h":
             return self._objects[number]
+        kind, _, name = text.partition(":")
         if tag == b"u":
-            return CallBack(self, number, text)
-        module, _, name = text.partition(":")
-        if module == MODULE:
-            return self._module.__dict__[name]
-        assert module in _BUILTIN_MODULES
-        return operator.attrgetter(name)(sys.modules[module])
+            made = {"i": ForeignIterator, "o": ForeignObject}.get(kind, CallBack)
+            return made(self, number, name)
+        if kind == OWN_MODULE:
+            return self.namespace[name]
+        if kind == "module":
+            return importlib.import_module(name)
+        return operator.attrgetter(name)(importlib.import_module(kind))
 
-    def _describe(self, error: BaseException) -> bytes:
-        """Returns name, built-in ancestors, text and line of an exception, whatever its class does when asked."""
+    def _described(self, error: BaseException) -> bytes:
+        fields = describe(error, FILE)
         try:
-            text = "".join((str(error),))[:_TEXT_LIMIT]
-        except BaseException as inner:
-            text = f"<str() raised {type(inner).__name__}>"
-        ancestors = [kind.__name__ for kind in type(error).__mro__ if kind.__module__ == "builtins"]
-        try:
-            frames = traceback.walk_tb(error.__traceback__)
-            lines = [line for frame, line in frames if frame.f_code.co_filename == FILE]
-        except BaseException:
-            lines = []
-        fields = (type(error).__name__, ancestors, text, lines[-1] if lines else 0)
-        return Encoder(self._handle).encode(fields)
+            return Encoder(self._handle).encode(fields)
+        except Exception:  # arguments that are too deep
+            return Encoder(self._handle).encode((*fields[:4], None, fields[5]))
 
     def _receive(self) -> bytes:
         while True:
@@ -187,19 +190,6 @@ class Solver:
         self._line.sendall(_FRAME.pack(len(message), self._number) + message)
 
 
-class CallBack:
-    """A function of the tests, as the program gets it."""
-
-    def __init__(self, solver: Solver, number: int, name: str) -> None:
-        self.number = number
-        self.__name__ = name
-        self._solver = solver
-
-    def __call__(self, *arguments: Any, **named: Any) -> Any:
-        """Calls it where it lives."""
-        return self._solver._call_back(self.number, arguments, named)
-
-
 def _compile(code: str) -> Any:
     try:
         return compile(code, FILE, "exec", dont_inherit=True)
@@ -207,68 +197,9 @@ def _compile(code: str) -> Any:
         raise SyntaxError("too large or too deeply nested to be compiled") from error
 
 
-def _kind(value: Any) -> str:
-    """Returns what the judge has to know of a name: a module's name, a built-in's, or whether it is called."""
-    if type(value) is type(sys):
-        return f"module:{value.__name__}"
-    return "callable" if callable(value) else "value"
+def _leave(code: object = None) -> NoReturn:
+    """Stands in for `exit` and `quit`, which interpreters get from `site`."""
+    raise SystemExit(code)
 
 
-def _flags(value: Any) -> str:
-    kind = type(value)
-    return "i" if hasattr(kind, "__next__") else "c" if callable(value) else "o"
-
-
-def _local_exception(fields: Any) -> BaseException:
-    name, ancestors, text, _ = fields
-    kinds = [getattr(sys.modules["builtins"], kind, None) for kind in (name, *ancestors)]
-    kind = next((k for k in kinds if isinstance(k, type) and issubclass(k, Exception)), Exception)
-    error = kind.__new__(kind, text)
-    error.args = (text,)
-    return error
-
-
-def _take(solver: Solver, iterator: Iterator[Any], count: int) -> tuple[list[Any], Any]:
-    """Returns up to so many items, and what ended them: None, True for the end, or the exception's fields."""
-    items: list[Any] = []
-    try:
-        for _ in range(count):
-            items.append(next(iterator))
-    except StopIteration:
-        return items, True
-    except BaseException as error:
-        return items, Decoder(solver._describe(error), solver._opaque).decode()
-    return items, None
-
-
-def _plain(function: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda solver, *arguments: function(*arguments)
-
-
-_OPERATIONS: dict[str, Callable[..., Any]] = {
-    "global": lambda solver, name: solver._module.__dict__[name],
-    "take": _take,
-    "getattr": _plain(getattr),
-    "copy": _plain(copy.copy),
-    "deepcopy": _plain(copy.deepcopy),
-    "setattr": _plain(setattr),
-    "delattr": _plain(delattr),
-    "len": _plain(len),
-    "iter": _plain(iter),
-    "repr": _plain(lambda value: "".join((repr(value),))),
-    "str": _plain(lambda value: "".join((str(value),))),
-    "bool": _plain(bool),
-    "int": _plain(int),
-    "float": _plain(float),
-    "index": _plain(operator.index),
-    "hash": _plain(hash),
-    "round": _plain(round),
-    "isinstance": _plain(isinstance),
-    "enter": _plain(lambda value: value.__enter__()),
-    "exit": _plain(lambda value: bool(value.__exit__(None, None, None))),
-    **{
-        name: _plain(getattr(operator, name))
-        for name in "getitem setitem delitem eq lt le gt ge add sub mul truediv floordiv mod pow and_ or_ xor "
-        "neg pos abs invert".split()
-    },
-}
+builtins.exit = builtins.quit = _leave  # type: ignore[assignment]

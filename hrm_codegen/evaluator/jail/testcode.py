@@ -84,7 +84,7 @@ def failing_line(code: TestCode, trace: TracebackType | None) -> str | None:
         return None
     text, number = found[-1]
     lines = text.strip().splitlines()
-    whole = len(lines) == 1 or len(_parse(text, "<text>").body) == 1 and lines[0].startswith("assert")
+    whole = len(lines) == 1 or (len(_parse(text, "<text>").body) == 1 and lines[0].startswith("assert"))
     return text.strip() if whole else text.splitlines()[number - 1].strip()
 
 

@@ -56,7 +56,8 @@ class Namespaces:
         self._clean = os.stat(self.folder)
 
     def give_up_rights(self) -> None:
-        """Drops capabilities, and filters system calls for all solvers at once."""
+        """Becomes process 1, drops capabilities, and filters system calls for all solvers at once."""
+        namespaces.become_init()
         linux.prctl(linux.PR_SET_PDEATHSIG, 9)
         linux.prctl(linux.PR_SET_DUMPABLE, 0)
         linux.drop_capabilities()
@@ -79,13 +80,16 @@ class Posix:
     init = False
 
     def __init__(self, folder: str, size: int) -> None:
-        self.folder = folder
+        # One level down: the owner of a folder may rename it, and put a link to another in its place.
+        self.folder = f"{folder}/box"
         uid = namespaces.unprivileged_uid()
         self._uid = uid if os.geteuid() == 0 and _works_as(uid) else None
         self.counts_processes = self._uid is not None
 
     def enter(self) -> None:
-        """Gives the folder to the user whom solvers will be."""
+        """Makes the folder, and gives it to the user whom solvers will be."""
+        os.mkdir(self.folder, 0o700)
+        os.chmod(os.path.dirname(self.folder), 0o711)
         if self._uid is not None:
             os.chown(self.folder, self._uid, self._uid)
 

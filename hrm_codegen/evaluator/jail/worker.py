@@ -20,6 +20,7 @@ import time
 from typing import Any, NoReturn
 
 from . import judge, solver
+from .encoder import OWN_MODULE
 from .line import Line
 from .messages import receive, send
 from .walls import TIERS, Walls
@@ -34,7 +35,7 @@ _KILL = b"K".ljust(REQUEST.size, b"\0")
 def main() -> NoReturn:
     """Sets everything up, says so, and serves until the evaluator is gone or idle for long."""
     settings = json.loads(sys.argv[1])
-    sys.argv[:] = [solver.MODULE]
+    sys.argv[:] = [OWN_MODULE]
     # Out of the way first: one of the two may have the other's new number.
     moved = [fcntl.fcntl(settings[name], fcntl.F_DUPFD, _LIFELINE + 1) for name in ("evaluator", "lifeline")]
     os.dup2(moved[0], _EVALUATOR)
@@ -67,8 +68,8 @@ class Worker:
         self._control, control = socket.socketpair()
         self._output, output = os.pipe()
         os.set_blocking(self._output, False)
-        pid = os.fork()
-        if not pid:
+        self._zygote = os.fork()
+        if not self._zygote:
             self._become_zygote(control, output)
         control.close()
         os.close(output)
@@ -85,8 +86,10 @@ class Worker:
             try:
                 message = receive(self._evaluator)
             except TimeoutError:
-                os._exit(0)
+                message = None
             if message is None:
+                self._control.close()
+                os.waitpid(self._zygote, 0)  # so that its CPU time counts as ours
                 os._exit(0)
             self._evaluator.settimeout(None)
             send(self._evaluator, self._judge(message))
@@ -165,5 +168,3 @@ def _lower(kind: int, value: int) -> None:
     hard = resource.getrlimit(kind)[1]
     value = value if hard == resource.RLIM_INFINITY else min(value, hard)
     resource.setrlimit(kind, (value, value))
-
-

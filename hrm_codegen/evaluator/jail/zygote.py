@@ -28,10 +28,11 @@ _NOT_REAPED = (0, 0.0)
 _PAUSE_MS = 5
 # What most programs import: loaded once, inherited by all.
 WARM = (
-    "abc array ast bisect calendar cmath collections contextlib copy dataclasses datetime decimal enum fractions "
-    "functools hashlib heapq inspect itertools json math numbers operator random re statistics string struct "
-    "textwrap threading time typing unicodedata"
-).split()
+    *("abc", "array", "ast", "bisect", "calendar", "cmath", "collections", "contextlib", "copy", "dataclasses"),
+    *("datetime", "decimal", "enum", "fractions", "functools", "hashlib", "heapq", "inspect", "itertools", "json"),
+    *("math", "numbers", "operator", "random", "re", "statistics", "string", "struct", "textwrap", "threading"),
+    *("time", "typing", "unicodedata"),
+)
 
 
 class Zygote:
