@@ -8,6 +8,7 @@ import logging
 import os
 import subprocess
 import sys
+import threading
 import time
 from math import comb
 from types import SimpleNamespace
@@ -456,3 +457,132 @@ def test_public_names_are_objects_and_cost_nothing_until_used():
         evaluator.nothing  # noqa: B018
     code = "import sys, hrm_codegen.evaluator as e; dir(e); print({'numpy', 'jax', 'json'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "set()"
+
+
+class FlakySandbox(TrustingSandbox):
+    """Gives each program the verdicts of a list, one a run, and keeps how many ran at a time."""
+
+    def __init__(self, *verdicts):
+        super().__init__()
+        self.verdicts, self.runs, self.now, self.at_once = verdicts, {}, 0, []
+        self.lock = threading.Lock()
+
+    def run(self, program):
+        with self.lock:
+            self.ran.append(program)
+            number = self.runs.get(program.code, 0)
+            self.runs[program.code] = number + 1
+            self.now += 1
+            self.at_once.append(self.now)
+        time.sleep(0.01)
+        with self.lock:
+            self.now -= 1
+        return ProgramResult(verdict=Verdict(self.verdicts[min(number, len(self.verdicts) - 1)]), message="as told")
+
+
+def test_a_timeout_that_does_not_come_again_alone_is_none(fast, caplog, tmp_path):
+    sandbox, events = FlakySandbox("timeout_cpu", "passed"), []
+    result = evaluate(
+        Batched(), PROBLEMS, k=(1, 2), workers=4, sandbox=sandbox, on_event=events.append, out=tmp_path, timeout=2
+    )
+    assert result.metrics["pass@1"] == 1.0
+    assert result.metrics["n_timeouts"] == 0.0
+    assert result.settings["confirm_timeouts"] is True
+    assert set(sandbox.runs.values()) == {2}
+    assert set(sandbox.at_once[-8:]) == {1}
+    assert "Timeout" not in caplog.text
+    confirmed = [event for event in events if event["event"] == "timeout_confirmed"]
+    assert {(e["first"], e["verdict"]) for e in confirmed} == {("timeout_cpu", "passed")}
+    assert len(confirmed) == 8
+    assert len((tmp_path / "results.jsonl").read_text().splitlines()) == 8
+
+
+def test_a_timeout_that_comes_again_counts_and_the_second_verdict_is_kept(fast, caplog):
+    result = evaluate(Reference(), PROBLEMS, k=1, sandbox=FlakySandbox("timeout_wall", "timeout_cpu"))
+    assert result.metrics["n_timeout_cpu"] == 4.0
+    assert caplog.text.count("Timeout (2s)") == 1
+
+
+def test_a_first_timeout_counts_when_that_was_asked_for(fast):
+    sandbox = FlakySandbox("timeout_cpu", "passed")
+    result = evaluate(Reference(), PROBLEMS, k=1, sandbox=sandbox, confirm_timeouts=False)
+    assert result.metrics["n_timeouts"] == 4.0
+    assert result.settings["confirm_timeouts"] is False
+    with pytest.raises(EvaluationTimeout):
+        evaluate(Reference(), PROBLEMS, k=1, sandbox=sandbox.__class__("timeout_cpu"), confirm_timeouts=False,
+                 on_timeout="raise")  # fmt: skip
+
+
+def test_nothing_is_on_disk_before_a_timeout_is_confirmed(fast, tmp_path):
+    seen = []
+
+    class Looking(FlakySandbox):
+        def run(self, program):
+            if self.runs.get(program.code):
+                seen.append((tmp_path / "results.jsonl").read_text().count("\n"))
+            return super().run(program)
+
+    evaluate(Reference(), PROBLEMS, k=1, sandbox=Looking("timeout_cpu"), out=tmp_path)
+    assert seen == [0, 1, 2, 3]
+
+
+def test_the_harness_gets_a_second_chance(fast):
+    assert (
+        evaluate(Reference(), PROBLEMS, k=1, sandbox=FlakySandbox("harness_error", "passed")).metrics["pass@1"] == 1.0
+    )
+    with pytest.raises(SandboxError, match="could not be judged"):
+        evaluate(Reference(), PROBLEMS, k=1, sandbox=FlakySandbox("harness_error", "harness_error", "passed"))
+
+
+def test_equal_programs_run_once(fast):
+    events = []
+    result = evaluate(Reference(), PROBLEMS, k=5, workers=3, on_event=events.append, **fast)
+    assert len(fast["sandbox"].ran) == 4
+    assert result.metrics["n_passed"] == 20.0
+    assert sum(event.get("cached", False) for event in events) == 16
+
+
+def test_a_cache_saves_the_second_run_and_changes_no_report(fast, tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    options = {"k": 1, "cache": tmp_path / "cache", **fast}
+    first = evaluate(Reference([("mbpp/11", 0)]), PROBLEMS, out=tmp_path / "a", **options)
+    fast["sandbox"].ran.clear()
+    assert evaluate(Reference([("mbpp/11", 0)]), PROBLEMS, out=tmp_path / "b", **options) == first
+    assert fast["sandbox"].ran == []
+    assert "4 verdicts came from the cache" in caplog.text
+    assert (tmp_path / "a" / "report.json").read_bytes() == (tmp_path / "b" / "report.json").read_bytes()
+    evaluate(Reference(), PROBLEMS, k=1, timeout=3, cache=tmp_path / "cache", **fast)
+    assert len(fast["sandbox"].ran) == 4
+
+
+def test_by_default_python_callers_have_no_cache(fast, tmp_path, monkeypatch):
+    monkeypatch.setenv("HRM_CODEGEN_CACHE", str(tmp_path / "cache"))
+    evaluate(Reference(), PROBLEMS, k=1, **fast)
+    assert not (tmp_path / "cache").exists()
+    evaluate(Reference(), PROBLEMS, k=1, cache=True, **fast)
+    assert (tmp_path / "cache" / "verdicts").is_dir()
+
+
+def test_all_tests_and_slow_tasks_reach_the_sandbox(fast):
+    slow = dataclasses.replace(PROBLEMS[0], timeout_factor=15.0)
+    result = evaluate(Reference(), [slow], k=1, all_tests=True, timeout=2, **fast)
+    assert (fast["sandbox"].ran[0].all_tests, fast["sandbox"].ran[0].timeout) == (True, 30.0)
+    assert result.settings["all_tests"] is True
+
+
+def test_the_report_names_the_problems(fast):
+    assert evaluate(Reference(), PROBLEMS, k=1, limit=2, **fast).dataset["task_ids"] == ["mbpp/11", "mbpp/12"]
+
+
+def test_a_run_that_fails_says_so_to_who_watches(fast):
+    events = []
+    with pytest.raises(SandboxError):
+        evaluate(told("harness_error"), PROBLEMS, k=1, on_event=events.append, **fast)
+    assert events[-1]["event"] == "run_failed"
+    assert "could not be judged" in events[-1]["error"]
+
+
+def test_a_file_that_was_being_written_in_a_kill_is_cleaned_away(fast, tmp_path):
+    (tmp_path / ".report.json.abc").write_text("{")
+    evaluate(Reference(), PROBLEMS, k=1, out=tmp_path, **fast)
+    assert {path.name for path in tmp_path.iterdir()} == {"run.json", "results.jsonl", "report.json"}
