@@ -286,5 +286,4 @@ def _warn_of_tier_c() -> None:
 
 
 def _case(program: Program) -> dict[str, Any]:
-    fields = dataclasses.asdict(program)
-    return fields | {"timeout": float(program.timeout), "wall_seconds": wall_limit(program.timeout)}
+    return vars(program) | {"timeout": float(program.timeout), "wall_seconds": wall_limit(program.timeout)}

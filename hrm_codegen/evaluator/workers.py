@@ -31,7 +31,6 @@ _ENVIRONMENT = {
     # -I would do this isolation too, but it ignores the hash seed, and sets would be ordered by chance.
     "PYTHONHASHSEED": "0",
     "PYTHONIOENCODING": "utf-8:backslashreplace",
-    "PYTHONDONTWRITEBYTECODE": "1",
     "TZ": "UTC",
     "MALLOC_ARENA_MAX": "1",  # each further arena would count 64 MB of address space
     **{f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL")},

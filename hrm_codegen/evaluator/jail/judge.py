@@ -115,7 +115,7 @@ def finish(case: Case, report: Report, line: Line) -> Report:
 
 
 def _run(case: Case, code: TestCode, session: Session, report: Report) -> None:
-    failure = session.load(case.code, tuple(code.names))
+    failure = session.load(case.code, code.names)
     if failure is not None:
         out_of_memory = failure.name == "MemoryError"
         report.verdict = "memory" if out_of_memory else "load_error"

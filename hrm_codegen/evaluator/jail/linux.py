@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import os
-import platform
+import sys
 
 CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC = 0x20000, 0x4000000, 0x8000000
 CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
@@ -17,7 +17,8 @@ MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 32, 4096, 16384, 1 << 18
 MNT_DETACH = 2
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 1, 4, 24, 38
 
-_ARM = platform.machine() in ("aarch64", "arm64")
+MACHINE = os.uname().machine
+_ARM = MACHINE in ("aarch64", "arm64")
 _PIVOT_ROOT, _SECCOMP = (41, 277) if _ARM else (155, 317)
 _CLOSE_RANGE, _MOUNT_SETATTR = 436, 442
 _LANDLOCK_CREATE, _LANDLOCK_ADD, _LANDLOCK_RESTRICT = 444, 445, 446
@@ -30,7 +31,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 def supported() -> bool:
     """Whether the numbers in here are this machine's."""
-    return platform.system() == "Linux" and platform.machine() in ("x86_64", "aarch64", "arm64")
+    return sys.platform == "linux" and MACHINE in ("x86_64", "aarch64", "arm64")
 
 
 def unshare(flags: int) -> None:

@@ -7,6 +7,7 @@ and no more: a program that redefines `abs`, `math` or `isclose` must not be ask
 from __future__ import annotations
 
 import builtins
+import functools
 import importlib
 import sys
 from typing import Any
@@ -19,6 +20,8 @@ from .zygote import WARM
 
 # Modules whose names stand in tests without an import of the tests' own, because the solutions import them.
 _HELPER_MODULES = ("math", "copy", "collections", "fractions", "decimal", "datetime", "functools", "itertools")
+# Names that nobody gives to a function, and that tests use without an import where every solution has one.
+_ALIASES = {"np": "numpy", "numpy": "numpy", "pytest": "pytest", "pd": "pandas", "pandas": "pandas", "torch": "torch"}
 # Only what is loaded anyway is lent to the tests on a program's word: importing a module runs it.
 _KNOWN_MODULES = frozenset((*WARM, "sys", "os", "io"))
 
@@ -53,11 +56,10 @@ def bind_names(namespace: Namespace, code: TestCode, session: Session, entry_poi
     """
     if entry_point is not None:
         namespace.pop(entry_point, None)  # the stub's: a program without one must not be judged by it
-    wanted = {name: kind for name, kind in session.names.items() if name in code.names}
+    wanted = session.names if set(session.names) <= {entry_point} else _without(session.names, code.assigned)
     own = set(namespace)
-    ours = {name: value for name in wanted for value in _helper(name)}
+    ours = {name: value for name in wanted if name != entry_point for value in _helper(name)}
     main = {entry_point} & set(wanted) or {name for name in wanted if name not in ours and name not in own}
-    main &= code.called
     for name, kind in wanted.items():
         if name == entry_point:
             namespace[name] = RemoteCallable(session, name, name)
@@ -65,7 +67,7 @@ def bind_names(namespace: Namespace, code: TestCode, session: Session, entry_poi
             continue
         elif (module := _standard_module(name, kind, code)) is not None:
             namespace[name] = module
-        elif main and name not in main and name in ours:
+        elif main and name in ours:
             namespace[name] = ours[name]
         elif kind.startswith("exception:"):
             namespace[name] = local_type(kind.partition(":")[2].split(","), session.exception_types)
@@ -76,9 +78,11 @@ def bind_names(namespace: Namespace, code: TestCode, session: Session, entry_poi
 
 
 def _standard_module(name: str, kind: str, code: TestCode) -> Any:
-    """Returns our own copy of a standard module that the program has imported, or of whose name it uses attributes."""
+    """Returns our own copy of a module that the program has imported, or of whose name the tests use attributes."""
     home = kind.partition("module:")[2]
-    if not home and name in code.attribute_bases and name in sys.stdlib_module_names:
+    if name in _ALIASES and name in code.attribute_bases:
+        return importlib.import_module(_ALIASES[name])
+    if not home and name in sys.stdlib_module_names and name in code.attribute_bases:
         home = name
     return importlib.import_module(home) if home in _KNOWN_MODULES else None
 
@@ -87,5 +91,14 @@ def _helper(name: str) -> list[Any]:
     """Returns what the name means without the program, in a list; an empty one for nothing."""
     if hasattr(builtins, name):
         return [getattr(builtins, name)]
-    homes = (importlib.import_module(home) for home in _HELPER_MODULES)
-    return [getattr(home, name) for home in homes if name in getattr(home, "__all__", dir(home))][:1]
+    return [_helpers()[name]] if name in _helpers() else []
+
+
+@functools.cache
+def _helpers() -> dict[str, Any]:
+    homes = [importlib.import_module(home) for home in reversed(_HELPER_MODULES)]
+    return {name: getattr(home, name) for home in homes for name in getattr(home, "__all__", dir(home))}
+
+
+def _without(names: dict[str, str], assigned: frozenset[str]) -> dict[str, str]:
+    return {name: kind for name, kind in names.items() if name not in assigned}

@@ -7,12 +7,11 @@ what kernels have had their holes in. A denied call fails with EPERM; a call of 
 
 from __future__ import annotations
 
-import platform
 import struct
 
 from . import linux
 
-_LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
+_LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN, _MASK = 0x20, 0x15, 0x35, 0x45, 0x06, 0x54
 _ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
 _EPERM, _ENOSYS = 1, 38
 _NUMBER, _ARCH, _ARGUMENT_0, _ARGUMENT_1 = 0, 4, 16, 24
@@ -152,6 +151,10 @@ _DENIED_OUTSIDE: dict[str, tuple[int | None, int | None]] = {
     "rt_tgsigqueueinfo": (297, 240),
     "tkill": (200, 130),
 }
+_SOCKETPAIR, _FCNTL = (53, 199), (72, 25)
+_SOCK_STREAM, _SOCK_SEQPACKET, _SOCK_TYPE_MASK = 1, 5, 0xF
+_F_SETOWN, _F_SETSIG, _F_SETOWN_EX = 8, 10, 15
+_FIOSETOWN, _SIOCSPGRP = 0x8901, 0x8902
 _KILL_CALL, _TGKILL = (62, 129), (234, 131)
 _FORK_CALLS = ((57, None), (58, None))
 _CLONE_THREAD = 0x10000
@@ -165,7 +168,7 @@ def build_filter(*, own_pid: int | None = None, fork: bool = True) -> bytes:
         gets no sockets and cannot leave its process group. None: it has namespaces of its own.
       fork: Whether it may have child processes.
     """
-    column = 1 if platform.machine() in ("aarch64", "arm64") else 0
+    column = 1 if linux.MACHINE in ("aarch64", "arm64") else 0
     rules: list[bytes] = []
 
     def when(call: tuple[int | None, int | None], *body: bytes) -> None:
@@ -178,7 +181,7 @@ def build_filter(*, own_pid: int | None = None, fork: bool = True) -> bytes:
         when(call, _error(_EPERM))
     when(_CLONE3, _error(_ENOSYS))  # its flags are in memory, out of reach; libc falls back to clone
     when(_CLONE, *_deny_bits(_NEW_NAMESPACES), *(() if fork else _deny_unless_bit(_CLONE_THREAD)))
-    when(_IOCTL, *_deny_values(_ARGUMENT_1, _TIOCSTI, _TIOCLINUX))
+    when(_IOCTL, *_deny_values(_ARGUMENT_1, _TIOCSTI, _TIOCLINUX, _FIOSETOWN, _SIOCSPGRP))
     when(_PRLIMIT, *_deny_unless(_ARGUMENT_0, 0))
     # Children that are reaped by nobody would cost no CPU time: what becomes of them is not the program's to change.
     when(_SIGACTION, *_deny_change_of(_SIGCHLD))
@@ -186,6 +189,9 @@ def build_filter(*, own_pid: int | None = None, fork: bool = True) -> bytes:
         when(_SOCKET, *_deny_unless_any(_ARGUMENT_0, _AF_UNIX, 2, 10))
     else:
         when(_SOCKET, _error(_EPERM))
+        # A pair of datagram sockets could be pointed at anybody's socket; and a signal owner may be anybody.
+        when(_SOCKETPAIR, *_deny_unless_type(_SOCK_STREAM, _SOCK_SEQPACKET))
+        when(_FCNTL, *_deny_values(_ARGUMENT_1, _F_SETOWN, _F_SETSIG, _F_SETOWN_EX))
         when(_KILL_CALL, *_deny_unless_any(_ARGUMENT_0, own_pid, 0))
         when(_TGKILL, *_deny_unless(_ARGUMENT_0, own_pid))
     for call in () if fork else _FORK_CALLS:
@@ -211,6 +217,11 @@ def _deny_bits(bits: int) -> tuple[bytes, ...]:
 
 def _deny_unless_bit(bit: int) -> tuple[bytes, ...]:
     return _op(_LOAD, _ARGUMENT_0), _op(_ANY_BIT, bit, 1, 0), _error(_EPERM), _op(_LOAD, _NUMBER)
+
+
+def _deny_unless_type(*types: int) -> tuple[bytes, ...]:
+    load, *rest = _deny_unless_any(_ARGUMENT_1, *types)
+    return load, _op(_MASK, _SOCK_TYPE_MASK), *rest
 
 
 def _deny_values(argument: int, *values: int) -> tuple[bytes, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import types
 from typing import Any
 
@@ -33,6 +34,7 @@ class Session:
         self._line = line
         self._number = 0
         self._depth = 0
+        self._one_at_a_time = threading.RLock()  # a test may start threads
         self._callbacks: list[Any] = []
         self._callback_numbers: dict[int, int] = {}
         self._remotes: dict[int, Remote] = {}
@@ -69,6 +71,10 @@ class Session:
           Stopped: If there is no answer, or no believable one.
           Exception: What the program raised, as `exceptions.local_exception` says.
         """
+        with self._one_at_a_time:
+            return self._request(operation, arguments, named)
+
+    def _request(self, operation: str, arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
         encoder = Encoder(self._send_opaque)
         try:
             message = encoder.encode((operation, arguments, named))

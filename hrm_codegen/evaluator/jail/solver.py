@@ -7,14 +7,12 @@ the calls that it is asked to make.
 
 from __future__ import annotations
 
+import _signal
 import builtins
 import importlib
-import math
 import operator
 import os
 import resource
-import signal
-import socket
 import struct
 import sys
 from collections.abc import Callable
@@ -24,41 +22,40 @@ from .decoder import Decoder
 from .encoder import OWN_MODULE, SHADOWED, U32, Encoder
 from .operations import OPERATIONS, CallBack, ForeignIterator, ForeignObject, describe, flags, kind_of, local_exception
 from .reply import is_changed, pack, unpack
-from .zygote import REQUEST
+from .zygote import REQUEST, register_fork_handlers
 
 FILE = "<solution>"
+_LINE = 3
 _DECODING_LIMIT = 5000  # frames that the deepest message takes to read
 _CHUNK = 1 << 16
 _FRAME = struct.Struct(">II")
 
 
-def serve(line: socket.socket, request: bytes, restrict: Callable[[], None]) -> NoReturn:
+def serve(line: int, request: bytes, restrict: Callable[[], None]) -> NoReturn:
     """Becomes the solver.
 
+    Every page of memory that is written to from here on is copied for this solver alone, which is most of what a case
+    costs: so this goes by the shortest ways that there are (`_signal` has no enums).
+
     Args:
-      line: To the judge.
-      request: What it may use, as the zygote was told.
+      line: Descriptor of the line to the judge.
+      request: As the zygote was asked; has the CPU seconds.
       restrict: Puts up the walls that each solver needs for itself.
     """
-    _, seconds, address_space, file_size = REQUEST.unpack(request)
-    descriptor = line.detach()
-    os.dup2(descriptor, 3)
-    os.closerange(4, 256)
+    _, seconds = REQUEST.unpack(request)
+    os.dup2(line, _LINE)  # closes the zygote's own line, which has this number
+    os.close(line)
     os.setsid()
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    for kind, value in (
-        (resource.RLIMIT_AS, address_space if sys.platform != "darwin" else resource.RLIM_INFINITY),
-        (resource.RLIMIT_FSIZE, file_size),
-        (resource.RLIMIT_CPU, math.ceil(seconds) + 1),
-    ):
-        hard = resource.getrlimit(kind)[1]
-        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        resource.setrlimit(kind, (value, value))
+    _signal.signal(_signal.SIGINT, _signal.default_int_handler)
+    whole = int(seconds) + 2
+    hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
+    whole = whole if hard == resource.RLIM_INFINITY else min(whole, hard)
+    resource.setrlimit(resource.RLIMIT_CPU, (whole, whole))
     restrict()
+    register_fork_handlers()
     # RLIMIT_CPU counts whole seconds; this timer is exact, and with its default action no Python code has to run.
-    signal.signal(signal.SIGPROF, signal.SIG_DFL)
-    signal.setitimer(signal.ITIMER_PROF, seconds)
-    Solver(socket.socket(fileno=3)).run()
+    _signal.setitimer(_signal.ITIMER_PROF, seconds)
+    Solver(_LINE).run()
 
 
 class Solver:
@@ -68,7 +65,7 @@ class Solver:
       namespace: Of the program.
     """
 
-    def __init__(self, line: socket.socket) -> None:
+    def __init__(self, line: int) -> None:
         """Takes the line to the judge."""
         self._line = line
         self._owner = os.getpid()
@@ -171,9 +168,9 @@ class Solver:
                     message = self._buffer[_FRAME.size : _FRAME.size + size]
                     self._buffer = self._buffer[_FRAME.size + size :]
                     return message
-                data = self._line.recv(max(_CHUNK, min(size, 1 << 24)))
+                data = os.read(self._line, max(_CHUNK, min(size, 1 << 24)))
             else:
-                data = self._line.recv(_CHUNK)
+                data = os.read(self._line, _CHUNK)
             if not data:
                 os._exit(0)
             self._buffer = self._buffer + data if self._buffer else data
@@ -187,7 +184,9 @@ class Solver:
                     stream.flush()
             except BaseException:
                 pass
-        self._line.sendall(_FRAME.pack(len(message), self._number) + message)
+        rest = _FRAME.pack(len(message), self._number) + message
+        while (sent := os.write(self._line, rest)) < len(rest):
+            rest = rest[sent:]
 
 
 def _compile(code: str) -> Any:

@@ -24,9 +24,8 @@ class TestCode:
       setup: What runs before the tests.
       texts: Of the tests.
       tests: Their code objects.
-      names: Every name that they load, store or define.
-      called: Names that are called.
-      attribute_bases: Names of which attributes are taken.
+      names: Every global name that they may load or store.
+      setup_text: Text of the setup.
     """
 
     __test__ = False
@@ -35,9 +34,28 @@ class TestCode:
     setup: CodeType
     texts: tuple[str, ...]
     tests: tuple[CodeType, ...]
-    names: frozenset[str]
-    called: frozenset[str]
-    attribute_bases: frozenset[str]
+    names: tuple[str, ...]
+    setup_text: str
+
+    @functools.cached_property
+    def assigned(self) -> frozenset[str]:
+        """Names that the tests assign or define themselves."""
+        kinds = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+        named = {node.name for node in self._nodes if isinstance(node, kinds)}
+        stored = {n.id for n in self._nodes if isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Load)}
+        aliases = [alias for node in self._nodes if isinstance(node, ast.Import | ast.ImportFrom) for alias in node.names]
+        arguments = {node.arg for node in self._nodes if isinstance(node, ast.arg)}
+        return frozenset(named | stored | arguments | {(a.asname or a.name).partition(".")[0] for a in aliases})
+
+    @functools.cached_property
+    def attribute_bases(self) -> frozenset[str]:
+        """Names of which attributes are taken."""
+        found = (node.value for node in self._nodes if isinstance(node, ast.Attribute))
+        return frozenset(value.id for value in found if isinstance(value, ast.Name))
+
+    @functools.cached_property
+    def _nodes(self) -> list[ast.AST]:
+        return [node for text in (self.setup_text, *self.texts) for node in ast.walk(ast.parse(text))]
 
 
 @functools.lru_cache(maxsize=256)
@@ -53,27 +71,41 @@ def compile_tests(texts: tuple[str, ...], setup: str, prelude: str, entry_point:
         if call is not None:
             texts = (*texts, call)
             trees.append(_parse(call, _TEST.format(len(trees))))
-        setup_tree = _parse(setup, _SETUP)
         if not any(tree.body for tree in trees):
             raise ValueError("the tests have no statement")
-        nodes = [node for tree in (setup_tree, *trees) for node in ast.walk(tree)]
-        bases = {n.value.id for n in nodes if isinstance(n, ast.Attribute) and isinstance(n.value, ast.Name)}
-        called = {n.func.id for n in nodes if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)}
-        names = {n.id for n in nodes if isinstance(n, ast.Name)}
-        for node in nodes:
-            if isinstance(node, ast.Assert):
-                _take_apart(node)
+        for tree in trees:
+            _take_apart_below(tree)
+        tests = tuple(compile(t, _TEST.format(i), "exec", dont_inherit=True) for i, t in enumerate(trees))
+        setup_code = compile(setup, _SETUP, "exec", dont_inherit=True)
         return TestCode(
             prelude=compile(prelude, _PRELUDE, "exec", dont_inherit=True),
-            setup=compile(setup_tree, _SETUP, "exec", dont_inherit=True),
+            setup=setup_code,
             texts=texts,
-            tests=tuple(compile(t, _TEST.format(i), "exec", dont_inherit=True) for i, t in enumerate(trees)),
-            names=frozenset(names),
-            called=frozenset(called),
-            attribute_bases=frozenset(bases),
+            tests=tests,
+            names=tuple(sorted(set().union(*map(_names, (setup_code, *tests))))),
+            setup_text=setup,
         )
     except (SyntaxError, UnicodeError, RecursionError, MemoryError) as error:
         raise ValueError(f"the tests cannot be compiled: {type(error).__name__}: {error}") from error
+
+
+def _names(code: CodeType) -> set[str]:
+    """Returns the global names (and attributes) in a code object and in those within it."""
+    found = set(code.co_names)
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            found |= _names(constant)
+    return found
+
+
+def _take_apart_below(node: ast.AST) -> None:
+    """Takes the asserts below a statement apart; looks at no expression."""
+    for field in ("body", "orelse", "finalbody", "handlers", "cases"):
+        for statement in getattr(node, field, ()):
+            if isinstance(statement, ast.Assert):
+                _take_apart(statement)
+            else:
+                _take_apart_below(statement)
 
 
 def failing_line(code: TestCode, trace: TracebackType | None) -> str | None:
@@ -108,7 +140,8 @@ def _take_apart(node: ast.Assert) -> None:
     if not isinstance(compare, ast.Compare) or len(compare.ops) != 1 or not isinstance(compare.ops[0], ast.Eq | ast.Is):
         return
     left, right = compare.left, compare.comparators[0]
-    flags = (isinstance(compare.ops[0], ast.Is), _is_literal(left) and not _is_literal(right))
+    swapped = not isinstance(left, ast.Call | ast.Name | ast.Attribute) and _is_literal(left) and not _is_literal(right)
+    flags = (isinstance(compare.ops[0], ast.Is), swapped)
     arguments = [left, right, *(ast.copy_location(ast.Constant(value=flag), compare) for flag in flags)]
     function = ast.copy_location(ast.Name(id=COMPARE, ctx=ast.Load()), compare)
     node.test = ast.copy_location(ast.Call(func=function, args=arguments, keywords=[]), compare)

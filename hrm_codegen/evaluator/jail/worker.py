@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import errno
 import fcntl
-import importlib
 import json
 import os
 import resource
@@ -24,7 +23,7 @@ from .encoder import OWN_MODULE
 from .line import Line
 from .messages import receive, send
 from .walls import TIERS, Walls
-from .zygote import PID, REQUEST, WARM, Zygote
+from .zygote import PID, REQUEST, Zygote, import_warm_modules
 
 _EVALUATOR, _LIFELINE = 3, 4
 _RECURSION_LIMIT = 20_000
@@ -59,8 +58,8 @@ class Worker:
         """Enters the sandbox and forks the zygote; raises OSError where the system refuses."""
         self._evaluator, self._settings = evaluator, settings
         _die_with(_LIFELINE)
-        for name in WARM:
-            importlib.import_module(name)
+        import_warm_modules()
+        sys.dont_write_bytecode = True  # whatever is imported from here on is a program's or a test's
         sys.setrecursionlimit(_RECURSION_LIMIT)
         self._walls: Walls = TIERS[settings["tier"]](settings["folder"], settings["box_bytes"])
         os.environ.update(HOME=self._walls.folder, TMPDIR=self._walls.folder)
@@ -102,7 +101,7 @@ class Worker:
         self._walls.renew_folder()
         near, far = socket.socketpair()
         limits = self._settings["limits"]
-        request = REQUEST.pack(b"F", case.timeout, limits["address_space"], limits["file_size"])
+        request = REQUEST.pack(b"F", case.timeout)
         socket.send_fds(self._control, [request], [far.fileno()])
         far.close()
         kind, number = PID.unpack(self._control.recv(PID.size).ljust(PID.size, b"\0"))
@@ -139,6 +138,9 @@ class Worker:
             if self._walls.counts_processes:
                 _lower(resource.RLIMIT_NPROC, limits["processes"])
             _lower(resource.RLIMIT_CORE, 0)
+            _lower(resource.RLIMIT_FSIZE, limits["file_size"])
+            if sys.platform != "darwin":
+                _lower(resource.RLIMIT_AS, limits["address_space"])
             control = socket.socket(fileno=3)
             self._walls.give_up_rights()
             for number in (signal.SIGINT, signal.SIGALRM, signal.SIGIO):
@@ -149,7 +151,7 @@ class Worker:
         finally:
             os._exit(1)
 
-    def _serve_solver(self, line: socket.socket, request: bytes) -> NoReturn:
+    def _serve_solver(self, line: int, request: bytes) -> NoReturn:
         try:
             os.chdir(self._walls.folder)
             solver.serve(line, request, self._walls.restrict)

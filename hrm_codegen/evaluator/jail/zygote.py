@@ -4,7 +4,7 @@ It is forked from the worker before the worker has read a single test, gives up 
 then only forks, waits, kills and counts. A solver's program goes from the worker to the solver directly: nothing that
 one solver is given is in the memory that the next one inherits.
 
-On its control socket: `F` and a descriptor (the solver's end) with what it may use asks for a solver, answered by its pid
+On its control socket: `F` and a descriptor (the solver's end) with its CPU seconds asks for a solver, answered by its pid
 or by `E` and an error number; `K` kills whatever the solver has left. The end of each solver is reported once, by `D`, its
 wait status and CPU time, whether it came by itself or by `K`.
 """
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import importlib
 import os
 import select
 import signal
@@ -20,31 +21,55 @@ import socket
 import struct
 import sys
 from collections.abc import Callable
-from typing import NoReturn
+from typing import Any, NoReturn
 
-REQUEST = struct.Struct(">cdQQ")
+REQUEST = struct.Struct(">cd")
 PID, DEAD = struct.Struct(">ci"), struct.Struct(">cid")
 _NOT_REAPED = (0, 0.0)
 _PAUSE_MS = 5
 # What most programs import: loaded once, inherited by all.
 WARM = (
     *("abc", "array", "ast", "bisect", "calendar", "cmath", "collections", "contextlib", "copy", "dataclasses"),
-    *("datetime", "decimal", "enum", "fractions", "functools", "hashlib", "heapq", "inspect", "itertools", "json"),
+    *("datetime", "decimal", "enum", "fractions", "functools", "heapq", "inspect", "itertools", "json"),
     *("math", "numbers", "operator", "random", "re", "statistics", "string", "struct", "textwrap", "threading"),
     *("time", "typing", "unicodedata"),
 )
+
+
+_fork_handlers: list[dict[str, Any]] = []
+
+
+def import_warm_modules() -> None:
+    """Imports what is to be warm, without what some of it would run at every fork.
+
+    `threading` repairs itself after a fork of several threads, of which there is one here, and `random` seeds itself
+    anew, which no sample should. Together they would be a third of a fork's cost.
+    """
+    register = os.register_at_fork
+    os.register_at_fork = lambda **handlers: _fork_handlers.append(handlers)  # type: ignore[assignment]
+    try:
+        for name in WARM:
+            importlib.import_module(name)
+    finally:
+        os.register_at_fork = register
+
+
+def register_fork_handlers() -> None:
+    """In a solver: from now on a fork is the program's own."""
+    for handlers in _fork_handlers:
+        os.register_at_fork(**handlers)
 
 
 class Zygote:
     """The loop of the zygote's process."""
 
     def __init__(
-        self, control: socket.socket, serve: Callable[[socket.socket, bytes], NoReturn], *, init: bool
+        self, control: socket.socket, serve: Callable[[int, bytes], NoReturn], *, init: bool
     ) -> None:
         """Makes the loop.
 
         Args:
-          control: To the worker.
+          control: To the worker; its descriptor is 3.
           serve: Becomes the solver; never returns.
           init: Whether this is process 1, that may kill and reap all others.
         """
@@ -73,8 +98,7 @@ class Zygote:
             self._control.sendall(PID.pack(b"E", error.errno or 0))
             return
         if not self._solver:
-            self._control.close()
-            self._serve(socket.socket(fileno=descriptors[0]), message)
+            self._serve(descriptors[0], message)
         os.close(descriptors[0])
         self._control.sendall(PID.pack(b"P", self._solver))
 
