@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hrm_codegen.errors import DatasetError, UsageError
+from hrm_codegen.errors import UsageError
 
 if TYPE_CHECKING:
     from hrm_codegen.codegen import HRMCodeGen
@@ -58,15 +58,11 @@ def evaluate(
     data: str | None,
     samples: str | None = None,
     out: str | None = None,
-    num_samples: int | None = None,
     temperature: float | None = None,
     top_p: float | None = None,
-    max_tokens: int | None = None,
-    seed: int | None = None,
-    batch_size: int | None = None,
     device: str = "auto",
     sandbox: SandboxMode | None = None,
-    **judging: Any,
+    **options: Any,
 ) -> EvalResult:
     """Scores a checkpoint, or completions made by anyone.
 
@@ -75,15 +71,12 @@ def evaluate(
       data: Problems: a file or the name of a data set; None: `data/mbpp/test_raw.json` if present, else basics' test.
       samples: JSONL of completions to score instead of a model's.
       out: Folder for `results.jsonl` and `report.json`.
-      num_samples: Programs a problem.
       temperature: Of the sampling; 0 is greedy.
       top_p: Nucleus of the sampling.
-      max_tokens: Longest answer.
-      seed: Of the sampling.
-      batch_size: Sequences decoded together.
       device: Where to compute.
       sandbox: How programs are isolated; None: `HRM_CODEGEN_SANDBOX`, else the strongest way there is.
-      judging: `k`, `timeout`, `limit` and the other arguments of `evaluator.evaluate`. Verdicts are cached by default.
+      options: `k`, `num_samples`, `timeout` and the other arguments of `evaluator.evaluate`. By default verdicts are
+        cached, and progress is logged.
 
     Raises:
       UsageError: If there are fewer samples than the largest k.
@@ -94,14 +87,11 @@ def evaluate(
 
         box = _sandbox(sandbox)
         problems, name = load_evaluation_data(data)
-        return score_samples(
-            samples, problems, dataset_name=name, out=out, sandbox=box, **{"cache": True} | _given(judging)
-        )
+        return score_samples(samples, problems, dataset_name=name, out=out, sandbox=box, **_judging(options))
     from hrm_codegen.evaluator.sweep import Cell
 
-    drawing = {"num_samples": num_samples, "max_tokens": max_tokens, "seed": seed, "batch_size": batch_size}
-    options: dict[str, Any] = {"device": device, "sandbox": sandbox, **drawing, **judging}
-    [result] = sweep(ckpt=ckpt, data=data, cells={Cell(temperature, top_p): out}, **options)
+    cells = {Cell(temperature, top_p): out}
+    [result] = sweep(ckpt=ckpt, data=data, cells=cells, device=device, sandbox=sandbox, **options)
     return result
 
 
@@ -147,7 +137,7 @@ def sweep(
             out=out,
             dataset_name=name,
             sandbox=box,
-            **settings | {"cache": True} | _given(options),
+            **settings | _judging(options),
         )
 
 
@@ -252,24 +242,20 @@ def load_evaluation_data(data: str | None) -> tuple[list[Problem], str]:
     """Loads the problems to score on, and their name for the report.
 
     Args:
-      data: A file, the name of a data set (its test split), or None for the default.
+      data: A file, a data set as `NAME` (its test split) or `NAME/SPLIT`, or None for the default.
 
     Raises:
       DatasetError: If it is neither a file nor a name.
     """
-    from hrm_codegen import data as datasets
+    from hrm_codegen.data.sources import find_problems
 
     if data is None and MBPP_TEST.is_file():
         data = str(MBPP_TEST)
     if data is None:
         _LOGGER.info("no --data and no %s: using the test split of basics", MBPP_TEST)
         data = "basics"
-    if Path(data).exists():
-        return datasets.load_problems(data), data
-    names = [info.name for info in datasets.available()]
-    if data not in names:
-        raise DatasetError(f"no file {data}, and no data set of that name (there are: {', '.join(names)})")
-    return datasets.get_reader(data).load(source=None)["test"], f"{data}/test"
+    is_name = "/" not in data and not Path(data).exists()
+    return find_problems(data, split="test"), f"{data}/test" if is_name else data
 
 
 def enable_compile_cache() -> None:
@@ -305,6 +291,13 @@ def _sandbox(mode: SandboxMode | None) -> JailSandbox:
     sandbox = default_sandbox(mode)
     _LOGGER.debug("sandbox tier %s", sandbox.tier)
     return sandbox
+
+
+def _judging(options: dict[str, Any]) -> dict[str, Any]:
+    """Returns the options of an evaluation, with the defaults of a front door."""
+    from hrm_codegen.evaluator.progress import LogProgress
+
+    return {"cache": True, "on_event": LogProgress()} | _given(options)
 
 
 def _given(options: dict[str, Any]) -> dict[str, Any]:

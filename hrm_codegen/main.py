@@ -213,9 +213,8 @@ def _evaluate(config: Config | None) -> Mapping[str, float]:
         }
         settings = configured | {name: value for name, value in settings.items() if value is not None}
     from hrm_codegen import jobs
-    from hrm_codegen.evaluator.progress import LogProgress
 
-    return jobs.evaluate(ckpt=_checkpoint(), data=FLAGS.data, out=FLAGS.out, on_event=LogProgress(), **settings).metrics
+    return jobs.evaluate(ckpt=_checkpoint(), data=FLAGS.data, out=FLAGS.out, **settings).metrics
 
 
 def _generate(config: Config | None) -> None:

@@ -45,7 +45,6 @@ def run(args: argparse.Namespace) -> int:
     from hrm_codegen import config as configs
     from hrm_codegen import data, jobs
     from hrm_codegen.evaluator import render_table
-    from hrm_codegen.evaluator.progress import LogProgress
 
     start = time.monotonic()
     out = Path(args.out)
@@ -71,8 +70,9 @@ def run(args: argparse.Namespace) -> int:
     problems = _by_level(data.load_problems(out / "data" / "test_raw.json"), 1 if args.fast else PER_LEVEL)
     data.save_problems(sample, problems)
     _say("eval", "--ckpt", ckpt, "--data", sample, "--k", 1, NUM_SAMPLES)
-    judged = {"sandbox": args.sandbox, "on_event": LogProgress()}
-    result = jobs.evaluate(ckpt=str(ckpt), data=str(sample), k=(1, NUM_SAMPLES), device=args.device, **judged)
+    result = jobs.evaluate(
+        ckpt=str(ckpt), data=str(sample), k=(1, NUM_SAMPLES), device=args.device, sandbox=args.sandbox
+    )
 
     shown, solved = _best_solved(problems, result)
     prompt = data.render_prompt(shown, num_tests=result.settings["prompt_tests"])

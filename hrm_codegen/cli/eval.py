@@ -135,12 +135,12 @@ def _refuse_model_options(args: argparse.Namespace) -> None:
 
 def _print_failures(result: EvalResult, count: int) -> None:
     from hrm_codegen.evaluator import Verdict, render_diff
-    from hrm_codegen.evaluator.breakdown import tests_text
+    from hrm_codegen.evaluator.breakdown import describe_tests
     from hrm_codegen.evaluator.table import visible
 
     color = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
     failed = (sample for sample in result.samples if sample.verdict is not Verdict.PASSED)
     for sample in itertools.islice(failed, count):
-        told = ", ".join(filter(None, (str(sample.verdict), tests_text(sample.result))))
+        told = ", ".join(filter(None, (str(sample.verdict), describe_tests(sample.result))))
         print(f"# {visible(sample.task_id)}, sample {sample.sample}: {told}")
         print(render_diff(sample.result, color=color), end="\n\n")

@@ -74,7 +74,7 @@ def break_down(result: EvalResult, ks: Sequence[int]) -> list[ProblemBreakdown]:
     return problems
 
 
-def tests_text(result: ProgramResult) -> str:
+def describe_tests(result: ProgramResult) -> str:
     """Returns how many of a program's tests passed, which failed, and how many were not run; empty without tests."""
     if not result.tests:
         return ""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hrm_codegen.errors import UsageError
@@ -211,10 +211,17 @@ def _pair(first: EvalResult, second: EvalResult) -> tuple[list[tuple[str, _Tally
         names_of_all = [*ours, *(task_id for task_id in theirs if task_id not in ours)]
         pairs = [(task_id, ours.get(task_id, (0, 0)), theirs.get(task_id, (0, 0))) for task_id in names_of_all]
         return pairs + [("", (0, 0), (0, 0))] * (sizes[0] - len(pairs)), []
-    pairs = [(task_id, counts, theirs[task_id]) for task_id, counts in ours.items() if task_id in theirs]
+    asked = set(_asked(second, theirs))
+    both = [task_id for task_id in _asked(first, ours) if task_id in asked]
+    pairs = [(task_id, ours.get(task_id, (0, 0)), theirs.get(task_id, (0, 0))) for task_id in both]
     if not pairs:
         raise UsageError("the runs have no problem in common: there is nothing to compare")
     return pairs, [f"compared on the {len(pairs)} problems that both have, of {sizes[0]} and {sizes[1]}"]
+
+
+def _asked(result: EvalResult, tallies: Mapping[str, _Tally]) -> list[str]:
+    """Returns the problems of a run; of one by an older version only those that have samples are known."""
+    return result.dataset.get("task_ids") or list(tallies)
 
 
 def _conditions(first: EvalResult, second: EvalResult) -> list[str]:

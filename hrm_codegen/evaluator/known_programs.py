@@ -34,7 +34,9 @@ def self_check(sandbox: Sandbox | None = None) -> None:
     programs = [Program(code=code, test_list=_TESTS, timeout=_TIMEOUT) for code, _ in _CASES]
     with ThreadPoolExecutor(2) as pool:
         results = list(pool.map(sandbox.run, programs))
-    for (code, wanted), result in zip(_CASES, results, strict=True):
+    for (code, wanted), program, result in zip(_CASES, programs, results, strict=True):
+        if result.verdict != wanted:  # alone, before it counts: a busy machine is no broken sandbox
+            result = sandbox.run(program)
         if result.verdict != wanted:
             raise SandboxError(
                 f"the sandbox (tier {sandbox.tier}) judges a known program {result.verdict}, not {wanted}: "

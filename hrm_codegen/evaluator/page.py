@@ -14,8 +14,8 @@ from hrm_codegen.evaluator.breakdown import (
     break_down,
     breakdown_cells,
     breakdown_header,
+    describe_tests,
     missing_lines,
-    tests_text,
 )
 from hrm_codegen.evaluator.compare import Comparison, change_rows, difference_text
 from hrm_codegen.evaluator.diff import render_diff
@@ -95,7 +95,7 @@ def _problem_row(problem: ProblemBreakdown, ks: Sequence[int]) -> list[str]:
         return [*cells, ""]
     texts = (render_diff(sample.result), sample.completion)
     blocks = "".join(f"<pre>{_escape(text, lines=True)}</pre>" for text in texts)
-    told = ", ".join(filter(None, (sample.message or str(sample.verdict), tests_text(sample.result))))
+    told = ", ".join(filter(None, (sample.message or str(sample.verdict), describe_tests(sample.result))))
     summary = _escape(f"sample {sample.sample}: {told}")
     return [*cells, f"<details><summary>{summary}</summary>{blocks}</details>"]
 

@@ -50,10 +50,10 @@ def test_default_evaluation_data_is_basics_otherwise(tmp_path: Path, monkeypatch
     monkeypatch.chdir(tmp_path)
 
     class Reader:
-        def load(self, *, source: str | None) -> dict[str, list[str]]:
+        def load(self, *, source: str | None = None) -> dict[str, list[str]]:
             return {"test": ["a problem"]}
 
-    monkeypatch.setattr("hrm_codegen.data.registry.get_reader", lambda name: Reader())
+    monkeypatch.setattr("hrm_codegen.data.sources.get_reader", lambda name: Reader())
     assert jobs.load_evaluation_data(None) == (["a problem"], "basics/test")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 import tracemalloc
@@ -138,6 +139,17 @@ def test_runs_with_another_limit_are_compared_on_what_both_have():
     comparison = compare_runs(make_run([1, 1]), make_run([2, 2, 0, 0]))
     assert (comparison.problems, comparison.difference) == (2, 0.25)
     assert comparison.notes == ("compared on the 2 problems that both have, of 2 and 4",)
+
+
+def test_a_problem_that_both_were_asked_counts_though_one_has_no_sample_of_it():
+    runs = [make_run([1, None]), make_run([2, 2, 0, 0])]
+    named = [
+        dataclasses.replace(run, dataset=run.dataset | {"task_ids": [f"b/{i}" for i in range(size)]})
+        for run, size in zip(runs, (2, 4), strict=True)
+    ]
+    assert compare_runs(*named).problems == 2
+    assert compare_runs(*named).difference == pytest.approx((0.25 + 0.5) / 2)
+    assert compare_runs(*runs).problems == 1
 
 
 def test_other_conditions_are_noted():

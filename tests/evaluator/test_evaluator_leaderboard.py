@@ -10,7 +10,7 @@ import pytest
 
 from hrm_codegen.data.problem import Problem
 from hrm_codegen.evaluator import EvalResult, ProgramResult, SampleResult, Verdict, compare_runs
-from hrm_codegen.evaluator.breakdown import break_down, fewest_samples, render_breakdown, with_ks
+from hrm_codegen.evaluator.breakdown import break_down, describe_tests, fewest_samples, render_breakdown, with_ks
 from hrm_codegen.evaluator.leaderboard import Entry, ranked, render_leaderboard
 from hrm_codegen.evaluator.page import render_page
 from hrm_codegen.evaluator.report import compute_metrics
@@ -182,3 +182,44 @@ def test_visible_text_keeps_letters_and_escapes_what_a_terminal_would_obey():
 def test_shortened_text_has_its_length():
     assert shorten("abc", 3) == "abc"
     assert shorten("abcd", 3) == "ab…"
+
+
+def with_tests(*verdicts, total):
+    verdict = Verdict.PASSED if set(verdicts) == {"passed"} and len(verdicts) == total else Verdict.WRONG_ANSWER
+    return ProgramResult(verdict=verdict, tests=verdicts, tests_total=total)
+
+
+@pytest.mark.parametrize(
+    ("result", "text"),
+    [
+        (with_tests("passed", "passed", total=2), "2 of 2 tests passed"),
+        (with_tests("passed", "exception", total=2), "1 of 2 tests passed; failed: 2"),
+        (with_tests("crash", total=3), "0 of 3 tests passed; failed: 1; 2 not run"),
+        (with_tests("passed", total=2), "1 of 2 tests passed; 1 not run"),
+        (ProgramResult(verdict=Verdict.LOAD_ERROR, tests_total=2), ""),
+    ],
+)
+def test_what_became_of_the_tests_in_words(result, text):
+    assert describe_tests(result) == text
+
+
+def test_the_share_of_tests_is_told_where_all_were_run():
+    run = make_run([1], n=3)
+    results = [
+        with_tests("passed", "passed", total=2),
+        with_tests("passed", "exception", total=2),
+        ProgramResult(verdict=Verdict.LOAD_ERROR),
+    ]
+    samples = tuple(dataclasses.replace(s, result=r) for s, r in zip(run.samples, results, strict=True))
+    stopped = dataclasses.replace(run, samples=samples)
+    whole = dataclasses.replace(stopped, settings=run.settings | {"all_tests": True})
+    assert break_down(whole, (1,))[0].tests_passed == pytest.approx((1 + 0.5 + 0) / 3)
+    assert break_down(whole, (1,))[0].to_json()["tests_passed"] == pytest.approx(0.5)
+    assert break_down(stopped, (1,))[0].tests_passed is None
+    lines = render_breakdown(whole, (1,)).splitlines()
+    assert lines[0].split() == ["problem", "n", "c", "pass@1", "tests", "verdicts", "first", "failure"]
+    assert lines[2].split()[:7] == ["b/0", "3", "1", "33.3", "%", "50.0", "%"]
+    page = render_page([Entry("f", whole)], (1,))
+    assert "<th>tests</th>" in page
+    assert "1 of 2 tests passed; failed: 2" in page
+    assert "<th>tests</th>" not in render_page([Entry("f", stopped)], (1,))

@@ -163,3 +163,24 @@ def test_colours_only_when_asked_for():
 def test_without_two_sides_the_message_is_shown():
     assert render_diff(failure(None, None)) == "assert f() == y\nAssertionError"
     assert render_diff(ProgramResult(verdict=Verdict.PASSED)) == ""
+
+
+def test_the_call_is_shown_where_the_test_does_not_say_it():
+    result = ProgramResult(**vars(failure("1", "2")) | {"failing_test": "check(f)", "call": "f(3, x='\\n')"})
+    assert render_diff(result).splitlines()[:3] == ["check(f)", "call: f(3, x='\\n')", "--- expected"]
+    said = ProgramResult(**vars(failure("1", "2")) | {"failing_test": "assert f(3) == 1", "call": "f(3)"})
+    assert "call:" not in render_diff(said)
+    silent = ProgramResult(**vars(failure(None, None)) | {"call": "f(4)"})
+    assert render_diff(silent).splitlines() == ["assert f() == y", "call: f(4)", "AssertionError"]
+
+
+@pytest.mark.parametrize("color", [False, True])
+def test_control_characters_in_a_diff_are_shown(color):
+    hostile = "\x1b[2J\u202e\ud800"
+    texts = {"failing_test": hostile, "call": f"{hostile}!", "expected": f"<{hostile}>", "got": f"[{hostile}"}
+    text = render_diff(ProgramResult(**vars(failure("", "")) | texts), color=color)
+    assert not {"\u202e", "\ud800"} & set(text)
+    assert "\x1b[2J" not in text
+    assert text.count("\\x1b[2J\\u202e\\ud800") == 4
+    message = ProgramResult(verdict=Verdict.EXCEPTION, message=hostile)
+    assert render_diff(message, color=color) == "\\x1b[2J\\u202e\\ud800"

@@ -86,6 +86,9 @@ def test_an_unfinished_evaluation_says_how_to_go_on(tmp_path):
     with pytest.raises(UsageError) as caught:
         load_run(folder)
     assert str(caught.value) == text
+    with ResultsLog(tmp_path / "c", {"samples_sha256": "f", "all_tests": True, "confirm_timeouts": False}):
+        pass
+    assert "--data DATA --all-tests --no-confirm-timeouts --out" in what_is_missing(tmp_path / "c")
     assert what_is_missing(write_run(tmp_path / "done")) is None
 
 
@@ -101,6 +104,22 @@ def test_a_folder_of_another_limit_is_refused(tmp_path):
     write_run(tmp_path / "a", samples=SAMPLES[:3])
     with pytest.raises(DatasetError, match=r"results\.jsonl holds 3 samples, report\.json is about 4"):
         load_run(tmp_path / "a")
+
+
+def test_problems_are_in_the_order_of_the_data_set(tmp_path):
+    write_run(tmp_path / "a")
+    changed(tmp_path / "a" / "report.json", dataset__task_ids=["b/100", "b/10", "b/9"])
+    order = [(sample.task_id, sample.sample) for sample in load_run(tmp_path / "a").samples]
+    assert order == [("b/10", 0), ("b/10", 1), ("b/9", 0), ("b/9", 1)]
+
+
+def test_what_a_larger_limit_left_in_the_folder_is_not_of_the_run(tmp_path):
+    more = SampleResult(**vars(SAMPLES[0]) | {"task_id": "b/7"})
+    write_run(tmp_path / "a", samples=(*SAMPLES, more))
+    with pytest.raises(DatasetError, match="holds 5 samples"):
+        load_run(tmp_path / "a")
+    changed(tmp_path / "a" / "report.json", dataset__task_ids=[problem.task_id for problem in PROBLEMS])
+    assert load_run(tmp_path / "a").samples == SAMPLES
 
 
 def changed(path, **changes):
@@ -126,6 +145,8 @@ def changed(path, **changes):
         ({"metrics__n_missing": 1e300}, r"metrics\['n_missing'\]"),
         ({"metrics__n_missing": 2.0}, "2 problems have samples"),
         ({"dataset__sha256": None}, "no dataset.sha256"),
+        ({"dataset__task_ids": "b/9"}, "dataset.task_ids is no list"),
+        ({"dataset__task_ids": ["b/9", 3]}, "dataset.task_ids is no list"),
     ],
 )
 def test_a_report_that_was_edited_is_refused_with_its_place(tmp_path, changes, message):
