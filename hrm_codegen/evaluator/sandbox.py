@@ -19,7 +19,7 @@ from typing import Any, Protocol, get_args, runtime_checkable
 
 from hrm_codegen.errors import SandboxError, UsageError
 from hrm_codegen.evaluator.verdicts import Program, ProgramResult, SandboxMode, Verdict
-from hrm_codegen.evaluator.workers import Limits, Refused, Worker, WorkerGone
+from hrm_codegen.evaluator.workers import Limits, Worker, WorkerGone
 
 __all__ = ["JailSandbox", "Limits", "Sandbox", "default_sandbox", "probe_tiers", "run_program", "wall_limit"]
 
@@ -71,7 +71,7 @@ class Sandbox(Protocol):
 class JailSandbox:
     """Workers of one tier, as many as there are programs at a time."""
 
-    def __init__(self, mode: SandboxMode = "auto", limits: Limits | None = None) -> None:
+    def __init__(self, mode: str = "auto", limits: Limits | None = None) -> None:
         """Makes a sandbox; nothing is started until it is used.
 
         Args:
@@ -221,7 +221,7 @@ def run_program(
     return sandbox.run(program)
 
 
-def default_sandbox(mode: SandboxMode | None = None) -> JailSandbox:
+def default_sandbox(mode: str | None = None) -> JailSandbox:
     """Returns the sandbox that this process shares, made on first use.
 
     Args:
@@ -241,7 +241,7 @@ def probe_tiers() -> dict[str, str]:
 
 
 @functools.cache
-def choose_tier(mode: SandboxMode) -> str:
+def choose_tier(mode: str) -> str:
     """Returns the first tier of a mode that works here.
 
     Raises:
@@ -267,13 +267,13 @@ def _refusal(tier: str) -> str:
             worker.wait_until_ready()
         finally:
             worker.close()
-    except (OSError, Refused) as error:
+    except (OSError, SandboxError) as error:
         return str(error) or type(error).__name__
     return ""
 
 
 @functools.cache
-def _shared(mode: SandboxMode, pid: int) -> JailSandbox:
+def _shared(mode: str, pid: int) -> JailSandbox:
     """Makes one sandbox a process: a forked child must not talk to its parent's workers."""
     sandbox = JailSandbox(mode)
     atexit.register(lambda: sandbox.close() if os.getpid() == pid else None)

@@ -97,7 +97,7 @@ def finish(case: Case, report: Report, line: Line) -> Report:
     status, seconds = line.dead or (0, 0.0)
     number = status & 0x7F
     # A program may also send itself the signal that ends those out of time.
-    out_of_time = number in (signal.SIGPROF, signal.SIGXCPU) and seconds > 0.9 * case.timeout
+    out_of_time = line.out_of_time or (number == signal.SIGXCPU and seconds > case.timeout / 2)
     if report.verdict == "harness_error":
         return report
     if seconds > case.timeout or (report.verdict == "ended" and out_of_time):

@@ -37,6 +37,7 @@ class Line:
 
     Attributes:
       dead: Wait status and CPU seconds, once the zygote has reported the solver's end.
+      out_of_time: Whether it was killed because its CPU time had run out.
       stopped: Why nothing more can be asked; None while the solver lives.
       output: What the program has printed, its beginning.
       output_bytes: How much that was.
@@ -61,6 +62,7 @@ class Line:
         self._events, self._hung_up = 0, False
         solver.setblocking(False)
         self.dead: tuple[int, float] | None = None
+        self.out_of_time = False
         self.stopped: Stopped | None = None
         self.output, self.output_bytes = b"", 0
         self.deadline = float("inf")
@@ -130,8 +132,8 @@ class Line:
                 data = self._control.recv(DEAD.size)
                 if not data:
                     raise Stopped("harness_error", "the process that starts programs is gone")
-                _, status, cpu = DEAD.unpack(data)
-                self.dead = (status, cpu)
+                kind, status, cpu = DEAD.unpack(data)
+                self.dead, self.out_of_time = (status, cpu), kind == b"T"
             elif event & ~select.POLLOUT and not self._receive():
                 # Its end is about to be reported, or it has closed the line and lives on, to no purpose.
                 self._hung_up = True

@@ -21,13 +21,7 @@ _FIRST_UID, _UIDS, _NOBODY = 165536, 60000, 65534
 _SYSTEM = ("/usr", "/lib", "/lib64", "/lib32", "/libx32", "/bin", "/sbin")
 _DEVICES = ("null", "zero", "full", "random", "urandom")
 _MOUNT_POINTS = ("/mnt", "/media", "/srv", "/tmp", "/var/tmp")
-_EVERYTHING = (
-    linux.CLONE_NEWUSER
-    | linux.CLONE_NEWNS
-    | linux.CLONE_NEWNET
-    | linux.CLONE_NEWIPC
-    | linux.CLONE_NEWUTS
-)
+_EVERYTHING = linux.CLONE_NEWUSER | linux.CLONE_NEWNS | linux.CLONE_NEWNET | linux.CLONE_NEWIPC | linux.CLONE_NEWUTS
 
 
 def enter(box_bytes: int) -> None:

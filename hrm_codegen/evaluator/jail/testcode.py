@@ -43,7 +43,9 @@ class TestCode:
         kinds = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
         named = {node.name for node in self._nodes if isinstance(node, kinds)}
         stored = {n.id for n in self._nodes if isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Load)}
-        aliases = [alias for node in self._nodes if isinstance(node, ast.Import | ast.ImportFrom) for alias in node.names]
+        aliases = [
+            alias for node in self._nodes if isinstance(node, ast.Import | ast.ImportFrom) for alias in node.names
+        ]
         arguments = {node.arg for node in self._nodes if isinstance(node, ast.arg)}
         return frozenset(named | stored | arguments | {(a.asname or a.name).partition(".")[0] for a in aliases})
 

@@ -6,7 +6,7 @@ one solver is given is in the memory that the next one inherits.
 
 On its control socket: `F` and a descriptor (the solver's end) with its CPU seconds asks for a solver, answered by its pid
 or by `E` and an error number; `K` kills whatever the solver has left. The end of each solver is reported once, by `D`, its
-wait status and CPU time, whether it came by itself or by `K`.
+wait status and CPU time, whether it came by itself or by `K`; by `T` where its CPU time had run out.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import signal
 import socket
 import struct
 import sys
+import time
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -27,6 +28,8 @@ REQUEST = struct.Struct(">cd")
 PID, DEAD = struct.Struct(">ci"), struct.Struct(">cid")
 _NOT_REAPED = (0, 0.0)
 _PAUSE_MS = 5
+_CORES = os.cpu_count() or 1
+_CPUCLOCK_SCHED = 2
 # What most programs import: loaded once, inherited by all.
 WARM = (
     *("abc", "array", "ast", "bisect", "calendar", "cmath", "collections", "contextlib", "copy", "dataclasses"),
@@ -63,9 +66,7 @@ def register_fork_handlers() -> None:
 class Zygote:
     """The loop of the zygote's process."""
 
-    def __init__(
-        self, control: socket.socket, serve: Callable[[int, bytes], NoReturn], *, init: bool
-    ) -> None:
+    def __init__(self, control: socket.socket, serve: Callable[[int, bytes], NoReturn], *, init: bool) -> None:
         """Makes the loop.
 
         Args:
@@ -74,7 +75,7 @@ class Zygote:
           init: Whether this is process 1, that may kill and reap all others.
         """
         self._control, self._serve, self._init = control, serve, init
-        self._solver = 0
+        self._solver, self._out_of_time = 0, False
 
     def run(self) -> NoReturn:
         """Serves until the worker is gone."""
@@ -88,7 +89,7 @@ class Zygote:
             if message[:1] == b"F":  # else a `K` that has crossed the report of the end
                 self._fork(message, descriptors)
                 if self._solver:
-                    self._report(self._wait())
+                    self._report(self._wait(REQUEST.unpack(message)[1]))
 
     def _fork(self, message: bytes, descriptors: list[int]) -> None:
         try:
@@ -102,29 +103,45 @@ class Zygote:
         os.close(descriptors[0])
         self._control.sendall(PID.pack(b"P", self._solver))
 
-    def _wait(self) -> tuple[int, float]:
-        """Waits for the solver's end or the worker's word. Returns the status and CPU seconds if it is reaped."""
+    def _wait(self, seconds: float) -> tuple[int, float]:
+        """Waits for the solver's end, the end of its CPU time, or the worker's word.
+
+        Returns:
+          Status and CPU seconds if it is reaped already.
+        """
         poll = select.poll()
         poll.register(self._control, select.POLLIN)
-        if not hasattr(os, "pidfd_open"):
-            return self._wait_without_handle(poll)
-        handle = os.pidfd_open(self._solver)
-        poll.register(handle, select.POLLIN)
+        handle = os.pidfd_open(self._solver) if hasattr(os, "pidfd_open") else None
+        if handle is not None:
+            poll.register(handle, select.POLLIN)
         try:
-            ready = [descriptor for descriptor, _ in poll.poll()]
+            while True:
+                left = seconds - self._cpu_seconds()
+                if left <= 0:
+                    self._out_of_time = True
+                    return _NOT_REAPED
+                # Two threads use it up twice as fast as the clock on the wall goes.
+                pause = max(_PAUSE_MS, int(left / _CORES * 1000) + 1) if handle is not None else _PAUSE_MS
+                ready = [descriptor for descriptor, _ in poll.poll(pause)]
+                if handle in ready:
+                    return _NOT_REAPED
+                if ready:
+                    self._take_word()
+                    return _NOT_REAPED
+                if handle is None:
+                    pid, status, usage = os.wait4(self._solver, os.WNOHANG)
+                    if pid:
+                        return status, usage.ru_utime + usage.ru_stime
         finally:
-            os.close(handle)
-        if handle not in ready:
-            self._take_word()
-        return _NOT_REAPED
+            if handle is not None:
+                os.close(handle)
 
-    def _wait_without_handle(self, poll: select.poll) -> tuple[int, float]:
-        while not poll.poll(_PAUSE_MS):
-            pid, status, usage = os.wait4(self._solver, os.WNOHANG)
-            if pid:
-                return status, usage.ru_utime + usage.ru_stime
-        self._take_word()
-        return _NOT_REAPED
+    def _cpu_seconds(self) -> float:
+        """Returns what the solver has used so far, to the nanosecond; timers and limits of the kernel count in ticks."""
+        try:
+            return time.clock_gettime((~self._solver << 3) | _CPUCLOCK_SCHED)
+        except OSError:  # it has just ended, or this is no Linux: what is left is the limit on whole seconds
+            return 0.0
 
     def _take_word(self) -> None:
         if not self._control.recv(REQUEST.size):  # the worker is gone: nobody else cleans up
@@ -133,8 +150,8 @@ class Zygote:
 
     def _report(self, known: tuple[int, float]) -> None:
         status, seconds = self._clean_up(known)
-        self._solver = 0
-        self._control.sendall(DEAD.pack(b"D", status, seconds))
+        self._control.sendall(DEAD.pack(b"T" if self._out_of_time else b"D", status, seconds))
+        self._solver, self._out_of_time = 0, False
 
     def _clean_up(self, known: tuple[int, float]) -> tuple[int, float]:
         """Kills all that is left of the solver and reaps it. Returns the solver's status and the CPU time of all."""
