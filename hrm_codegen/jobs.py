@@ -68,7 +68,8 @@ def evaluate(
 
     Args:
       ckpt: Checkpoint; None: the newest local best one.
-      data: Problems: a file or the name of a data set; None: `data/mbpp/test_raw.json` if present, else basics' test.
+      data: Problems: a file, a data set as `NAME` (its test split) or `NAME/SPLIT`; None: `data/mbpp/test_raw.json` if
+        present, else basics.
       samples: JSONL of completions to score instead of a model's.
       out: Folder for `results.jsonl` and `report.json`.
       temperature: Of the sampling; 0 is greedy.
@@ -239,14 +240,7 @@ def load_model(ckpt: str | None, *, device: str = "auto") -> HRMCodeGen:
 
 
 def load_evaluation_data(data: str | None) -> tuple[list[Problem], str]:
-    """Loads the problems to score on, and their name for the report.
-
-    Args:
-      data: A file, a data set as `NAME` (its test split) or `NAME/SPLIT`, or None for the default.
-
-    Raises:
-      DatasetError: If it is neither a file nor a name.
-    """
+    """Loads the problems to score on, and their name for the report; `data` is that of `evaluate`."""
     from hrm_codegen.data.sources import find_problems
 
     if data is None and MBPP_TEST.is_file():

@@ -45,7 +45,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--out", metavar="DIR", help="keep results.jsonl and report.json there")
     parser.add_argument(
-        "--events", metavar="FILE", help="append what happens as lines of JSON; - is stderr, stdout being for results"
+        "--events",
+        metavar="FILE",
+        help="append events (run_started, sample_judged, progress, ...) as JSON lines; -: to stderr",
     )
     parser.add_argument(
         "--show-failures", type=options.non_negative_int, default=0, metavar="N", help="show so many failures as diffs"

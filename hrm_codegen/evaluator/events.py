@@ -1,7 +1,7 @@
 """What happens in an evaluation, as it happens: a stream of small JSON objects for programs that watch.
 
 `run_started`, `sample_judged`, `timeout_confirmed`, `progress`, then `run_finished` or `run_failed`. Each has `event`
-and `ts`; the other fields are in `docs/data-formats.md`. Nothing here is needed to evaluate, and nothing that goes
+and `ts`; the other fields are in `docs/architecture.md`. Nothing here is needed to evaluate, and nothing that goes
 wrong with an event file stops an evaluation. Not the results: those are in `results.jsonl`.
 """
 

@@ -6,6 +6,7 @@ import jax
 import pytest
 
 from hrm_codegen import jobs
+from hrm_codegen.data import Problem
 from hrm_codegen.errors import ModelNotFoundError
 
 
@@ -48,13 +49,14 @@ def test_default_evaluation_data_is_mbpp_if_present(tmp_path: Path, monkeypatch:
 
 def test_default_evaluation_data_is_basics_otherwise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
+    problem = Problem(task_id="b/1", text="t")
 
     class Reader:
-        def load(self, *, source: str | None = None) -> dict[str, list[str]]:
-            return {"test": ["a problem"]}
+        def load(self, *, source: str | None = None) -> dict[str, list[Problem]]:
+            return {"test": [problem]}
 
     monkeypatch.setattr("hrm_codegen.data.sources.get_reader", lambda name: Reader())
-    assert jobs.load_evaluation_data(None) == (["a problem"], "basics/test")
+    assert jobs.load_evaluation_data(None) == ([problem], "basics/test")
 
 
 def test_a_wrong_checkpoint_is_known_before_data_is_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
