@@ -75,8 +75,8 @@ def break_down(result: EvalResult, ks: Sequence[int]) -> list[ProblemBreakdown]:
 
 
 def describe_tests(result: ProgramResult) -> str:
-    """Returns how many of a program's tests passed, which failed, and how many were not run; empty without tests."""
-    if not result.tests:
+    """Returns how many of a program's tests passed, which failed, and how many were not run; empty where the verdict says it."""
+    if not result.tests or result.tests_total == 1:
         return ""
     failed = [str(number) for number, verdict in enumerate(result.tests, 1) if verdict != Verdict.PASSED]
     parts = [f"{len(result.tests) - len(failed)} of {result.tests_total} tests passed"]

@@ -197,6 +197,7 @@ def with_tests(*verdicts, total):
         (with_tests("crash", total=3), "0 of 3 tests passed; failed: 1; 2 not run"),
         (with_tests("passed", total=2), "1 of 2 tests passed; 1 not run"),
         (ProgramResult(verdict=Verdict.LOAD_ERROR, tests_total=2), ""),
+        (with_tests("exception", total=1), ""),
     ],
 )
 def test_what_became_of_the_tests_in_words(result, text):
