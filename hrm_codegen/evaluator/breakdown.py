@@ -75,7 +75,7 @@ def break_down(result: EvalResult, ks: Sequence[int]) -> list[ProblemBreakdown]:
 
 
 def describe_tests(result: ProgramResult) -> str:
-    """Returns how many of a program's tests passed, which failed, and how many were not run; empty where the verdict says it."""
+    """Returns how many of a program's tests passed, which failed, how many were not run; empty for a single test."""
     if not result.tests or result.tests_total == 1:
         return ""
     failed = [str(number) for number, verdict in enumerate(result.tests, 1) if verdict != Verdict.PASSED]
