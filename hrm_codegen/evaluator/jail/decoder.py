@@ -22,6 +22,7 @@ class Decoder:
 
     Attributes:
       objects: Mutable objects by number; those of the request come first in its reply.
+      opaque_bytes: How handles and callbacks were written, by `id` of what they became.
     """
 
     def __init__(self, data: bytes, opaque: Callable[..., Any], objects: list[Any] | None = None) -> None:
@@ -36,6 +37,7 @@ class Decoder:
         self._data, self._place = data, 0
         self._opaque = opaque
         self.objects = [] if objects is None else objects
+        self.opaque_bytes: dict[int, bytes] = {}
 
     @property
     def ended(self) -> bool:
@@ -173,7 +175,13 @@ def _pair_container(make: Callable[[], Any]) -> Callable[[Decoder, int], Any]:
 
 
 def _read_opaque(tag: bytes) -> Callable[[Decoder, int], Any]:
-    return lambda self, depth: self._opaque(tag, self.number(), self._text())
+    def read(self: Decoder, depth: int) -> Any:
+        start = self._place - 1
+        value = self._opaque(tag, self.number(), self._text())
+        self.opaque_bytes[id(value)] = self._data[start : self._place]
+        return value
+
+    return read
 
 
 def _read_shadowed(self: Decoder, depth: int) -> Any:

@@ -46,7 +46,8 @@ def bind_names(namespace: Namespace, code: TestCode, session: Session, entry_poi
 
     A name is the program's if the program defines it and nothing of ours has the better claim: the problem's own stub
     (already in `namespace`), a standard module of that name whose attributes are used, or, where the program also
-    defines another name that the tests use, a built-in or a standard helper such as `isclose`.
+    defines another name that the tests use, a built-in or a standard helper such as `isclose`. Plain data of the
+    program's (a list `log`) is its own even so: who calls it gets an error.
 
     Args:
       namespace: Of the tests; has what the problem's stub defines.
@@ -67,7 +68,7 @@ def bind_names(namespace: Namespace, code: TestCode, session: Session, entry_poi
             continue
         elif (module := _standard_module(name, kind, code)) is not None:
             namespace[name] = module
-        elif main and name in ours:
+        elif main and name in ours and (kind != "value" or not callable(ours[name])):
             namespace[name] = ours[name]
         elif kind.startswith("exception:"):
             namespace[name] = local_type(kind.partition(":")[2].split(","), session.exception_types)

@@ -51,11 +51,6 @@ class Remote:
         set_attribute(self, "_kind", kind)
         set_attribute(self, "_tainted", False)
 
-    @property
-    def __class__(self) -> Any:
-        """The program's class of it."""
-        return self._session.request("type", self)
-
     def __getattr__(self, name: str) -> Any:
         if (name.startswith("__") and name not in _VISIBLE) or name in _PREDICATES:
             raise AttributeError(

@@ -12,13 +12,18 @@ from .decoder import Decoder
 from .encoder import U32, Encoder, WireError
 
 
-def is_changed(request: bytes, head: tuple[Any, ...]) -> bool:
+def is_changed(request: bytes, head: tuple[Any, ...], opaque_bytes: dict[int, bytes]) -> bool:
     """Whether what came with a request is other than it was then.
 
-    Sets in another order, and what is not plain, count as changed: the contents are then sent for nothing.
+    Sets in another order count as changed: the contents are then sent for nothing.
+
+    Args:
+      request: Bytes of the request.
+      head: What they were read as.
+      opaque_bytes: Of the decoder that has read them.
     """
     try:
-        return Encoder(lambda value: b"?").encode(head) != request
+        return Encoder(lambda value: opaque_bytes.get(id(value), b"?")).encode(head) != request
     except Exception:
         return True
 

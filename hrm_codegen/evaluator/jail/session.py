@@ -132,7 +132,7 @@ class Session:
         self._depth += 1
         try:
             value = function(*arguments, **named)
-            changed = len(objects) > 1 and is_changed(request, (arguments, named))
+            changed = len(objects) > 1 and is_changed(request, (arguments, named), decoder.opaque_bytes)
             return pack(value, self._send_opaque, objects, changed=changed)
         except TooDeep as error:
             raise self._line.stop("protocol", str(error)) from None

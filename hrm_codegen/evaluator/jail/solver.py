@@ -125,7 +125,9 @@ class Solver:
             self._send(b"X" + self._described(error))
             return
         # The first two objects are the request's own empty ones where there is nothing else to change.
-        changed = len(objects) > 1 and is_changed(message, (operation, arguments, named))
+        changed = len(objects) > 1 and is_changed(
+            message, (operation, arguments, named), decoder.opaque_bytes
+        )
         self._send(pack(value, self._handle, objects, changed=changed))
 
     def _handle(self, value: Any) -> bytes:
