@@ -1,12 +1,17 @@
 """The folder of an evaluation: `run.json`, `results.jsonl` as it goes, `report.json` in the end; and resuming.
 
 A line is appended as each sample is judged, so a kill at any moment loses at most a torn last line. `run.json` says
-what the lines belong to: a run with other settings refuses the folder instead of mixing two models' samples.
+what the lines belong to: a run with other settings refuses the folder instead of mixing two models' samples. A lock on
+the folder, which ends with the process, keeps a second evaluation out.
 """
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
+import logging
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +22,7 @@ from hrm_codegen.errors import DatasetError, UsageError
 from hrm_codegen.evaluator.report import EvalResult, SampleResult
 from hrm_codegen.evaluator.verdicts import Verdict
 
+_LOG = logging.getLogger("hrm_codegen.evaluator")
 RUN, RESULTS, REPORT = "run.json", "results.jsonl", "report.json"
 
 
@@ -35,19 +41,23 @@ class ResultsLog:
           fingerprint: All that a sample's verdict depends on; JSON-able.
 
         Raises:
-          UsageError: If the folder holds results of something else.
+          UsageError: If the folder holds results of something else, or another evaluation writes there.
           DatasetError: If a line before the last is broken.
         """
         self._folder = Path(folder)
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            for left in (left for name in (RUN, RESULTS, REPORT) for left in self._folder.glob(f".{name}.*")):
-                left.unlink(missing_ok=True)  # of a file that was being written when its evaluation was killed
-            self._check_fingerprint(json.loads(json.dumps(fingerprint)))
-            kept = self._read_results()
-            with atomic_write(self._folder / RESULTS) as file:
-                file.writelines(json.dumps(result.to_row()) + "\n" for result in kept)
-            self._file = (self._folder / RESULTS).open("a", encoding="utf-8", newline="\n")
+            with contextlib.ExitStack() as stack:
+                self._folder.mkdir(parents=True, exist_ok=True)
+                stack.callback(os.close, _lock(self._folder))
+                for left in [left for name in (RUN, RESULTS, REPORT) for left in self._folder.glob(f".{name}.*")]:
+                    left.unlink()  # of a file that was being written when its evaluation was killed
+                self._check_fingerprint(json.loads(json.dumps(fingerprint)))
+                kept = self._read_results()
+                with atomic_write(self._folder / RESULTS) as file:
+                    file.writelines(json.dumps(result.to_row()) + "\n" for result in kept)
+                results = (self._folder / RESULTS).open("a", encoding="utf-8", newline="\n")
+                self._file = stack.enter_context(results)
+                self._open = stack.pop_all()
         except OSError as error:
             raise UsageError(f"cannot write results to {folder}: {error.strerror or error}") from error
         self.finished = {(result.task_id, result.sample): result for result in kept}
@@ -58,7 +68,7 @@ class ResultsLog:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        self._open.close()
 
     def append(self, result: SampleResult) -> None:
         """Writes one line and hands it to the operating system."""
@@ -110,3 +120,16 @@ class ResultsLog:
                 ) from error
         del torn
         return [result for result in results if result.verdict is not Verdict.HARNESS_ERROR]
+
+
+def _lock(folder: Path) -> int:
+    """Returns a descriptor that holds the folder until it is closed; also where the file system knows no locks."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise UsageError(f"another evaluation is writing to {folder}: wait for it, or choose another --out") from None
+    except OSError:
+        _LOG.debug("no locks in %s", folder)
+    return descriptor

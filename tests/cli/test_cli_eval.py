@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -252,3 +253,21 @@ def test_nothing_moves_where_stderr_is_no_terminal(home):
     assert ran.returncode == 0
     assert "\x1b" not in ran.stderr + ran.stdout
     assert "\r" not in ran.stderr
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize(
+    ("words", "moves"), [((), True), (("--events", "-"), False), (("--log-format", "json"), False)]
+)
+def test_a_line_moves_on_a_terminal_that_shows_text(home, capsys, monkeypatch, words, moves):
+    screen = Terminal()
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys, "stderr", screen)
+    assert score([GOOD, "def double(x): return 3"], "--k", 1, *words) == 0
+    assert ("samples judged" in screen.getvalue()) == moves
+    assert ("\x1b" in screen.getvalue()) == moves
+    assert "\x1b" not in capsys.readouterr().out

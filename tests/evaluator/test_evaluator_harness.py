@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import logging
 import os
@@ -20,6 +21,7 @@ from hrm_codegen.data.problem import Problem, to_dict
 from hrm_codegen.errors import DatasetError, EvaluationTimeout, PromptError, SandboxError, UsageError
 from hrm_codegen.evaluator import Program, ProgramResult, Verdict, evaluate, pass_at_k, score_samples
 from hrm_codegen.evaluator.completions import problem_seed
+from hrm_codegen.evaluator.results_log import ResultsLog
 from hrm_codegen.evaluator.runner import timeout_line
 
 LOGGER = "hrm_codegen.evaluator"
@@ -586,3 +588,25 @@ def test_a_file_that_was_being_written_in_a_kill_is_cleaned_away(fast, tmp_path)
     (tmp_path / ".report.json.abc").write_text("{")
     evaluate(Reference(), PROBLEMS, k=1, out=tmp_path, **fast)
     assert {path.name for path in tmp_path.iterdir()} == {"run.json", "results.jsonl", "report.json"}
+
+
+def test_a_folder_is_one_evaluation_s_at_a_time(fast, tmp_path, monkeypatch):
+    with ResultsLog(tmp_path, {"timeout": 2.0}):
+        with pytest.raises(UsageError, match="another evaluation is writing to"):
+            evaluate(Reference(), PROBLEMS, k=1, out=tmp_path, **fast)
+        (tmp_path / "run.json").unlink()
+    (tmp_path / "results.jsonl").unlink()
+    evaluate(Reference(), PROBLEMS, k=1, out=tmp_path, **fast)
+
+    def flock(descriptor, operation):
+        raise OSError(errno.ENOLCK, "no locks available")
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    evaluate(Reference(), PROBLEMS, k=1, out=tmp_path, **fast)
+
+
+def test_a_folder_that_was_refused_is_free_again(fast, tmp_path):
+    evaluate(Reference(), PROBLEMS, k=1, out=tmp_path, **fast)
+    with pytest.raises(UsageError, match="other settings"):
+        ResultsLog(tmp_path, {})
+    evaluate(Reference(), PROBLEMS, k=1, out=tmp_path, **fast)
