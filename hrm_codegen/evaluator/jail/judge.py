@@ -7,18 +7,18 @@ test ran to its end here, on plain values, within the limits that were measured 
 from __future__ import annotations
 
 import collections
-import dataclasses
 import itertools
 import reprlib
 import signal
 import sys
-from typing import Any
+import types
+from typing import Any, NamedTuple
 
 from .exceptions import Fields
 from .line import Line, Stopped
 from .names import Namespace, bind_names
 from .session import Session
-from .testcode import COMPARE, TestCode, compile_tests, failing_line
+from .testcode import COMPARE, TestCode, compile_prelude, compile_tests, failing_line
 
 _TEXT_LIMIT, _MESSAGE_LIMIT = 2000, 500
 _PARTS = 2000
@@ -26,8 +26,7 @@ _SHORT = reprlib.Repr()
 _SHORT.maxlevel, _SHORT.maxlist, _SHORT.maxtuple, _SHORT.maxdict, _SHORT.maxset = 2, 40, 40, 40, 40
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Case:
+class Case(NamedTuple):
     """A program and what it is judged by; the fields of `verdicts.Program`, and its wall seconds."""
 
     code: str
@@ -40,18 +39,13 @@ class Case:
     all_tests: bool
 
 
-@dataclasses.dataclass(kw_only=True)
-class Report:
-    """What is told to the evaluator; the fields of `verdicts.ProgramResult`."""
+class Report(types.SimpleNamespace):
+    """What is told to the evaluator; its attributes are the first fields of `verdicts.ProgramResult`."""
 
-    verdict: str = "passed"
-    message: str = ""
-    failing_test: str | None = None
-    call: str | None = None
-    expected: str | None = None
-    got: str | None = None
-    tests: list[str] = dataclasses.field(default_factory=list)
-    tests_total: int = 0
+    def __init__(self, verdict: str = "passed", message: str = "", tests_total: int = 0) -> None:
+        """Makes the report of a program that has passed no test so far."""
+        nothing = dict.fromkeys(("failing_test", "call", "expected", "got"))
+        super().__init__(verdict=verdict, message=message, **nothing, tests=[], tests_total=tests_total)
 
 
 class _Compare:
@@ -70,7 +64,7 @@ class _Compare:
 def prepare(case: Case) -> TestCode | Report:
     """Compiles the tests; a report that blames the harness if that is impossible."""
     try:
-        return compile_tests(case.test_list, case.test_setup_code, case.prelude, case.entry_point)
+        return compile_tests(case.test_list, case.test_setup_code, case.entry_point)
     except ValueError as error:
         return Report(verdict="harness_error", message=_clip(str(error), _MESSAGE_LIMIT))
 
@@ -126,7 +120,7 @@ def _run(case: Case, code: TestCode, session: Session, report: Report) -> None:
     namespace.update({"__name__": "__main__", COMPARE: compare})
     _seed()
     try:
-        exec(code.prelude, namespace)
+        exec(compile_prelude(case.prelude), namespace)
     except Exception as error:
         report.verdict, report.message = "harness_error", f"the problem's own stub fails: {_describe(error)}"
         return

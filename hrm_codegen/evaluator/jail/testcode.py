@@ -6,7 +6,6 @@ Tests are trusted: they come with the data set. Nothing of a program is parsed h
 from __future__ import annotations
 
 import ast
-import dataclasses
 import functools
 from collections.abc import Iterator
 from types import CodeType, TracebackType
@@ -15,27 +14,24 @@ COMPARE = "@compare"  # no identifier, so no test can name it by accident
 _TEST, _SETUP, _PRELUDE = "<test {}>", "<setup>", "<prelude>"
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
 class TestCode:
-    """The trusted part of a case, compiled.
+    """The trusted part of a case, compiled. (No dataclass: their module would be a tenth of a worker's start.)
 
     Attributes:
-      prelude: Code object of the problem's own stub.
-      setup: What runs before the tests.
+      setup: What runs before the tests; a code object.
       texts: Of the tests.
       tests: Their code objects.
       names: Every global name that they may load or store.
-      setup_text: Text of the setup.
     """
 
     __test__ = False
 
-    prelude: CodeType
-    setup: CodeType
-    texts: tuple[str, ...]
-    tests: tuple[CodeType, ...]
-    names: tuple[str, ...]
-    setup_text: str
+    def __init__(self, setup_text: str, texts: tuple[str, ...], tests: tuple[CodeType, ...]) -> None:
+        """Compiles the setup; the tests are compiled by `compile_tests`."""
+        self._setup_text = setup_text
+        self.setup = compile(setup_text, _SETUP, "exec", dont_inherit=True)
+        self.texts, self.tests = texts, tests
+        self.names = tuple(sorted(set().union(*map(_names, (self.setup, *tests)))))
 
     @functools.cached_property
     def assigned(self) -> frozenset[str]:
@@ -57,11 +53,11 @@ class TestCode:
 
     @functools.cached_property
     def _nodes(self) -> list[ast.AST]:
-        return [node for text in (self.setup_text, *self.texts) for node in ast.walk(ast.parse(text))]
+        return [node for text in (self._setup_text, *self.texts) for node in ast.walk(ast.parse(text))]
 
 
 @functools.lru_cache(maxsize=256)
-def compile_tests(texts: tuple[str, ...], setup: str, prelude: str, entry_point: str | None) -> TestCode:
+def compile_tests(texts: tuple[str, ...], setup: str, entry_point: str | None) -> TestCode:
     """Compiles a case's tests; samples of one problem share the result.
 
     Raises:
@@ -78,17 +74,15 @@ def compile_tests(texts: tuple[str, ...], setup: str, prelude: str, entry_point:
         for tree in trees:
             _take_apart_below(tree)
         tests = tuple(compile(t, _TEST.format(i), "exec", dont_inherit=True) for i, t in enumerate(trees))
-        setup_code = compile(setup, _SETUP, "exec", dont_inherit=True)
-        return TestCode(
-            prelude=compile(prelude, _PRELUDE, "exec", dont_inherit=True),
-            setup=setup_code,
-            texts=texts,
-            tests=tests,
-            names=tuple(sorted(set().union(*map(_names, (setup_code, *tests))))),
-            setup_text=setup,
-        )
+        return TestCode(setup, texts, tests)
     except (SyntaxError, UnicodeError, RecursionError, MemoryError) as error:
         raise ValueError(f"the tests cannot be compiled: {type(error).__name__}: {error}") from error
+
+
+@functools.lru_cache(maxsize=256)
+def compile_prelude(text: str) -> CodeType:
+    """Compiles a problem's own stub; raises SyntaxError or ValueError."""
+    return compile(text, _PRELUDE, "exec", dont_inherit=True)
 
 
 def _names(code: CodeType) -> set[str]:

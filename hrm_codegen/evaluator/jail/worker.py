@@ -6,9 +6,9 @@ does. Cases and reports are JSON, each behind its length.
 
 from __future__ import annotations
 
-import dataclasses
 import errno
 import fcntl
+import importlib
 import json
 import os
 import resource
@@ -18,9 +18,8 @@ import sys
 import time
 from typing import Any, NoReturn
 
-from . import judge, solver
+from . import solver
 from .encoder import OWN_MODULE
-from .line import Line
 from .messages import receive, send
 from .walls import TIERS, Walls
 from .zygote import PID, REQUEST, Zygote, import_warm_modules
@@ -74,6 +73,8 @@ class Worker:
         os.close(output)
         if not self._control.recv(1):
             raise OSError(errno.EPERM, "the process that starts programs could not give up its rights")
+        # Only now: what a zygote has in memory, every solver has to carry.
+        self._judge = importlib.import_module(f"{__package__}.judge")
         limit = settings["judge_bytes"]
         if sys.platform != "darwin":
             resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
@@ -91,13 +92,13 @@ class Worker:
                 os.waitpid(self._zygote, 0)  # so that its CPU time counts as ours
                 os._exit(0)
             self._evaluator.settimeout(None)
-            send(self._evaluator, self._judge(message))
+            send(self._evaluator, self._report(message))
 
-    def _judge(self, message: dict[str, Any]) -> dict[str, Any]:
-        case = judge.Case(**message | {"test_list": tuple(message["test_list"])})
-        code = judge.prepare(case)
-        if isinstance(code, judge.Report):
-            return dataclasses.asdict(code)
+    def _report(self, message: dict[str, Any]) -> dict[str, Any]:
+        case = self._judge.Case(**message | {"test_list": tuple(message["test_list"])})
+        code = self._judge.prepare(case)
+        if isinstance(code, self._judge.Report):
+            return vars(code)
         self._walls.renew_folder()
         near, far = socket.socketpair()
         limits = self._settings["limits"]
@@ -108,20 +109,20 @@ class Worker:
         if kind != b"P":
             near.close()
             text = os.strerror(number) if number else "the process that starts programs is gone"
-            return dataclasses.asdict(judge.Report(verdict="harness_error", message=f"cannot start a program: {text}"))
-        line = Line(near, self._control, self._output, _EVALUATOR)
+            return vars(self._judge.Report("harness_error", f"cannot start a program: {text}"))
+        line = self._judge.Line(near, self._control, self._output, _EVALUATOR)
         line.output_limit, line.kept = limits["output"], limits["captured"]
         started = time.monotonic()
         line.deadline = started + case.wall_seconds
         # A test that does not end on some answer is in nobody's loop but the kernel's: this ends the process.
         signal.setitimer(signal.ITIMER_REAL, case.wall_seconds + _GRACE)
-        report = judge.run_tests(case, code, line)
+        report = self._judge.run_tests(case, code, line)
         if line.dead is None:
             self._control.sendall(_KILL)
         _, seconds = line.wait_for_end()
         signal.setitimer(signal.ITIMER_REAL, 0)
         near.close()
-        fields = dataclasses.asdict(judge.finish(case, report, line))
+        fields = vars(self._judge.finish(case, report, line))
         stdout = line.output.decode("utf-8", "replace")
         return fields | {"cpu_seconds": seconds, "wall_seconds": time.monotonic() - started, "stdout": stdout,
                          "stdout_bytes": line.output_bytes}  # fmt: skip
