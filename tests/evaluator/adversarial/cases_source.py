@@ -1,0 +1,75 @@
+"""Programs whose source text is odd: encodings, lengths, depths, line ends."""
+
+from __future__ import annotations
+
+from .case import Corpus
+
+CASES = Corpus("source")
+_F = "def f(v):\n    return 7\n"
+_ASK = "assert f(1) == 7"
+_ODD = {
+    "empty": ("exception", ""),
+    "spaces only": ("exception", " \n\t\n"),
+    "a comment only": ("exception", "# nothing"),
+    "no Python": ("load_error", "def f(v)\n    return 7"),
+    "prose": ("load_error", "Sure! Here is the function:\n"),
+    "a markdown fence": ("load_error", f"```python\n{_F}```\n"),
+    "CRLF": ("passed", _F.replace("\n", "\r\n")),
+    "CR": ("passed", _F.replace("\n", "\r")),
+    "mixed line ends": ("passed", f"x = 1\r\ny = 2\r{_F}"),
+    "tabs": ("passed", _F.replace("    ", "\t")),
+    "tabs and spaces mixed": ("load_error", "def f(v):\n\tif v:\n        return 7\n"),
+    "form feeds": ("passed", f"\f{_F}\f\n"),
+    "vertical tabs": ("load_error", f"\v{_F}"),
+    "a byte order mark": ("passed load_error", f"\ufeff{_F}"),
+    "a coding line": ("passed", f"# coding: latin-1\nx = 'é'\n{_F}"),
+    "a coding line of nonsense": ("passed load_error", f"# -*- coding: nonsense -*-\n{_F}"),
+    "a coding line of rot13": ("passed load_error", f"# coding: rot13\n{_F}"),
+    "a null byte": ("load_error", f"{_F}\0"),
+    "a null byte in a string": ("load_error", f"x = '\0'\n{_F}"),
+    "control Z": ("load_error", f"{_F}\x1a"),
+    "a lone surrogate": ("load_error", f"x = '\ud800'\n{_F}"),
+    "a lone surrogate in a comment": ("load_error passed", f"# \udfff\n{_F}"),
+    "an escaped lone surrogate": ("passed", f"print('\\ud800')\n{_F}"),
+    "emoji": ("passed", f"x = '👍🏽'\n{_F}"),
+    "letters of all scripts": ("passed", f"ªµ変数 = 7\n{_F}"),
+    "a right-to-left mark": ("passed", f"# \u202e\n{_F}"),
+    "no newline at the end": ("passed", _F.rstrip("\n")),
+    "a backslash at the end": ("load_error", f"{_F}x = 1 \\"),
+    "a shebang": ("passed", f"#!/usr/bin/env python3\n{_F}"),
+    "future imports": ("passed", f"from __future__ import annotations\n{_F}"),
+    "future imports of nothing": ("load_error", f"from __future__ import braces\n{_F}"),
+    "ten megabytes": ("passed", f"#{'a' * 10_000_000}\n{_F}"),
+    "a line of ten megabytes": ("passed", f"x = '{'a' * 10_000_000}'\n{_F}"),
+    "50,000 lines": ("passed", "\n".join(f"x = {n}" for n in range(50_000)) + f"\n{_F}"),
+    "30,000 names": ("passed", "\n".join(f"x{n} = {n}" for n in range(30_000)) + f"\n{_F}"),
+    "200,000 minuses": ("load_error crash memory", f"x = {'-' * 200_000}1\n{_F}"),
+    "200,000 brackets": ("load_error crash memory", f"x = {'(' * 200_000}1{')' * 200_000}\n{_F}"),
+    "200,000 attributes": ("load_error crash memory exception passed", f"def g(x): return x{'.a' * 200_000}\n{_F}"),
+    "200,000 sums": ("load_error crash memory passed", f"x = {'1+' * 200_000}1\n{_F}"),
+    "90 nested blocks": ("load_error", "".join(f"{' ' * n}if 1:\n" for n in range(120)) + f"{' ' * 120}pass\n{_F}"),
+    "a huge number": ("load_error", f"x = {'9' * 5000}\n{_F}"),
+    "a huge power": ("timeout_cpu memory", f"x = 9 ** 9 ** 9\n{_F}"),
+    "an escape that is none": ("passed", f"x = '\\d'\n{_F}"),
+    "a star import": ("passed", f"from math import *\nfrom itertools import *\n{_F}"),
+    "an import of nothing": ("load_error", f"import no_such_module_here\n{_F}"),
+    "an async main": ("load_error", f"await f(1)\n{_F}"),
+    "return outside": ("load_error", f"{_F}return 7\n"),
+    "walrus and match": ("passed", "def f(v):\n    match (n := v):\n        case 1: return 7\n"),
+    "an exception while loaded": ("load_error", f"1 / 0\n{_F}"),
+    "an assertion while loaded": ("load_error", f"assert False\n{_F}"),
+    "exit while loaded": ("load_error", f"raise SystemExit(0)\n{_F}"),
+    "a memory error while loaded": ("memory", f"raise MemoryError\n{_F}"),
+    "an exception group while loaded": ("load_error", f"raise ExceptionGroup('a', [ValueError(1)])\n{_F}"),
+    "an exception without a text": ("load_error", "class E(Exception):\n    def __str__(self): raise self\nraise E\n"),
+    "an exception of odd class": (
+        "load_error protocol",
+        "class M(type):\n    __name__ = property(lambda s: 1 / 0)\nclass E(Exception, metaclass=M): pass\nraise E\n",
+    ),
+    "another name": ("exception", "def g(v): return 7\n"),
+    "the name in a class": ("exception", "class S:\n    def f(self, v): return 7\n"),
+    "the name as a value": ("exception", "f = 7\n"),
+    "too few parameters": ("exception", "def f(): return 7\n"),
+}
+for _name, (_allowed, _code) in _ODD.items():
+    CASES.add(f"source: {_name}", _allowed, _code, _ASK, timeout=3, tiers="AB")
