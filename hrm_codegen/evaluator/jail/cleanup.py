@@ -7,7 +7,6 @@ no folder on the way becomes a link. Here every step is taken from an open folde
 from __future__ import annotations
 
 import os
-import uuid
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -40,7 +39,7 @@ def _flatten(name: str, top: int) -> None:
         for each in os.listdir(folder):
             if _is_folder(each, folder):
                 os.close(_open(each, folder))  # moving a folder rewrites its "..", which needs write permission
-                os.rename(each, uuid.uuid4().hex, src_dir_fd=folder, dst_dir_fd=top)
+                os.rename(each, os.urandom(16).hex(), src_dir_fd=folder, dst_dir_fd=top)
             else:
                 os.unlink(each, dir_fd=folder)
     finally:

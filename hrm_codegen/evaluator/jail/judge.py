@@ -18,7 +18,7 @@ from .exceptions import Fields
 from .line import Line, Stopped
 from .names import Namespace, bind_names
 from .session import Session
-from .testcode import COMPARE, TestCode, compile_prelude, compile_tests, failing_line
+from .testcode import COMPARE, HOLDS, TestCode, compile_prelude, compile_tests, failing_line
 
 _TEXT_LIMIT, _MESSAGE_LIMIT = 2000, 500
 _PARTS = 2000
@@ -49,15 +49,31 @@ class Report(types.SimpleNamespace):
 
 
 class _Compare:
-    """Stands in for `left == right` and `left is right` in an assert, and remembers the sides that differ."""
+    """Stands in for what an assert asserts; remembers the sides of a comparison that differ, and that one failed.
+
+    Attributes:
+      failed: The sides that differ, the expected one first; None if the last one was no comparison, or held.
+      broken: Whether any assert has failed.
+    """
 
     failed: tuple[Any, Any] | None = None
+    broken = False
 
     def __call__(self, left: Any, right: Any, identity: bool, expected_left: bool) -> bool:
+        """Compares."""
         self.failed = None
         if (left is right) if identity else (left == right):
             return True
         self.failed = (left, right) if expected_left else (right, left)
+        self.broken = True
+        return False
+
+    def holds(self, value: Any) -> bool:
+        """Notes whether something else holds."""
+        self.failed = None
+        if value:
+            return True
+        self.broken = True
         return False
 
 
@@ -117,7 +133,7 @@ def _run(case: Case, code: TestCode, session: Session, report: Report) -> None:
         return
     compare = _Compare()
     namespace = Namespace(session)
-    namespace.update({"__name__": "__main__", COMPARE: compare})
+    namespace.update({"__name__": "__main__", COMPARE: compare, HOLDS: compare.holds})
     _seed()
     try:
         exec(compile_prelude(case.prelude), namespace)
@@ -134,8 +150,12 @@ def _run(case: Case, code: TestCode, session: Session, report: Report) -> None:
         return
     for test in code.tests:
         compare.failed = session.last_call = None
+        compare.broken = False
         try:
             exec(test, namespace)
+            if compare.broken and not code.catches_assertions:
+                # A program's own context manager, or exception type, must not be where a failure ends.
+                raise AssertionError("an assertion failed, and what it raised was swallowed")
         except Stopped:
             raise
         except BaseException as error:

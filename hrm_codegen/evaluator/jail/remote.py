@@ -258,8 +258,12 @@ class _Shadow:
         return getattr(self._remote, name)
 
 
-def _shown_there(self: Any) -> str:
+def _str_there(self: Any) -> str:
     return str(self._remote)
+
+
+def _repr_there(self: Any) -> str:
+    return repr(self._remote)
 
 
 # Text keeps its own text; how numbers and tuples are shown is a matter of their class (IntEnum, namedtuple).
@@ -267,7 +271,7 @@ SHADOWS: dict[type, type] = {
     base: type(
         base.__name__,
         (_Shadow, base),
-        {"__module__": OWN_MODULE} | ({} if base in (str, bytes) else {"__str__": _shown_there}),
+        {"__module__": OWN_MODULE} | ({} if base in (str, bytes) else {"__str__": _str_there, "__repr__": _repr_there}),
     )
     for base in SHADOWED
 }

@@ -38,6 +38,7 @@ class Session:
         self._callbacks: list[Any] = []
         self._callback_numbers: dict[int, int] = {}
         self._remotes: dict[int, Remote] = {}
+        self._shadows: dict[int, Any] = {}
         self.names: dict[str, str] = {}
         self.exception_types: dict[str, type] = {}
         self.last_call: bytes | None = None
@@ -175,9 +176,10 @@ class Session:
         remote = self._remotes[number]
         if tag == b"h":
             return remote
-        shadow = SHADOWS[type(plain)](plain)
-        shadow._remote = remote
-        return shadow
+        if number not in self._shadows:
+            self._shadows[number] = SHADOWS[type(plain)](plain)
+            self._shadows[number]._remote = remote
+        return self._shadows[number]
 
     def _send_opaque(self, value: Any) -> bytes:
         if type(value) in _SHADOW_TYPES:

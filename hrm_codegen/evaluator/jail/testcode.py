@@ -10,7 +10,7 @@ import functools
 from collections.abc import Iterator
 from types import CodeType, TracebackType
 
-COMPARE = "@compare"  # no identifier, so no test can name it by accident
+COMPARE, HOLDS = "@compare", "@holds"  # no identifiers, so no test can name them by accident
 _TEST, _SETUP, _PRELUDE = "<test {}>", "<setup>", "<prelude>"
 
 
@@ -50,6 +50,11 @@ class TestCode:
         """Names of which attributes are taken."""
         found = (node.value for node in self._nodes if isinstance(node, ast.Attribute))
         return frozenset(value.id for value in found if isinstance(value, ast.Name))
+
+    @functools.cached_property
+    def catches_assertions(self) -> bool:
+        """Whether the tests themselves expect an assertion to fail."""
+        return any("except AssertionError" in text for text in self.texts)
 
     @functools.cached_property
     def _nodes(self) -> list[ast.AST]:
@@ -134,6 +139,8 @@ def _missing_call(trees: list[ast.Module], entry_point: str | None) -> str | Non
 def _take_apart(node: ast.Assert) -> None:
     compare = node.test
     if not isinstance(compare, ast.Compare) or len(compare.ops) != 1 or not isinstance(compare.ops[0], ast.Eq | ast.Is):
+        holds = ast.copy_location(ast.Name(id=HOLDS, ctx=ast.Load()), compare)
+        node.test = ast.copy_location(ast.Call(func=holds, args=[compare], keywords=[]), compare)
         return
     left, right = compare.left, compare.comparators[0]
     swapped = not isinstance(left, ast.Call | ast.Name | ast.Attribute) and _is_literal(left) and not _is_literal(right)

@@ -12,6 +12,7 @@ wait status and CPU time, whether it came by itself or by `K`; by `T` where its 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import gc
 import importlib
 import os
@@ -28,12 +29,13 @@ REQUEST = struct.Struct(">cd")
 PID, DEAD = struct.Struct(">ci"), struct.Struct(">cid")
 _NOT_REAPED = (0, 0.0)
 _PAUSE_MS = 5
+_OUTPUT = 1
 _CORES = os.cpu_count() or 1
 _CPUCLOCK_SCHED = 2
 # What most programs import: loaded once, inherited by all.
 WARM = (
     "_ast",  # `compile` makes its types on first use, which takes it a millisecond
-    *("abc", "array", "bisect", "cmath", "collections", "contextlib", "copy", "datetime", "decimal", "enum"),
+    *("abc", "array", "bisect", "collections", "contextlib", "copy", "datetime", "decimal", "enum"),
     *("fractions", "functools", "heapq", "itertools", "math", "numbers", "operator", "random", "re", "string"),
     *("struct", "time", "typing"),
 )
@@ -92,6 +94,7 @@ class Zygote:
                     self._report(self._wait(REQUEST.unpack(message)[1]))
 
     def _fork(self, message: bytes, descriptors: list[int]) -> None:
+        fcntl.fcntl(_OUTPUT, fcntl.F_SETFL, os.O_WRONLY)  # the last solver may have made it non-blocking, for all of us
         try:
             self._solver = os.fork()
         except OSError as error:
