@@ -12,7 +12,6 @@ from typing import Literal
 
 from hrm_codegen.errors import UsageError
 
-
 SandboxMode = Literal["auto", "best-effort", "namespaces", "landlock", "posix"]
 
 

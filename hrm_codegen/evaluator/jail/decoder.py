@@ -1,4 +1,4 @@
-"""Bytes of `encoder.py` as plain data again. They may come from a hostile process: any bytes are a value or a WireError.
+"""Bytes of `encoder.py` as plain data again, from a hostile process maybe: any bytes are a value or a WireError.
 
 No byte names code to run, and no count is believed beyond the length of the message. Not safe against values that are
 slow to *use*: whoever compares them needs a deadline.
@@ -151,7 +151,8 @@ def _read_named_tuple(self: Decoder, depth: int) -> Any:
     fields, values = self._items(depth)
     if not all(type(field) is str and field.isascii() for field in (name, *fields)):
         raise WireError("a field without a name")  # or one that the compiler would read as another
-    return namedtuple(name, fields)._make(values)  # type: ignore[misc]
+    kind: Any = namedtuple(name, fields)  # type: ignore[misc]
+    return kind(*values)
 
 
 def _pairs(flat: list[Any]) -> dict[Any, Any]:

@@ -11,6 +11,7 @@ may be asked of it.
 
 from __future__ import annotations
 
+import builtins
 import datetime
 import struct
 from collections import Counter, OrderedDict, defaultdict, deque
@@ -26,15 +27,15 @@ _INT_LIMIT = 1 << 63
 PLAIN_TYPES: dict[str, type] = {
     kind.__name__: kind
     for kind in (
-        *(bool, int, float, complex, str, bytes, bytearray, list, tuple, dict, set, frozenset, range, slice, object, type),
-        *(Decimal, Fraction, Counter, OrderedDict, defaultdict, deque, type(None)),
+        *(bool, int, float, complex, str, bytes, bytearray, list, tuple, dict, set, frozenset, range, slice),
+        *(Decimal, Fraction, Counter, OrderedDict, defaultdict, deque, type(None), object, type),
         *(datetime.date, datetime.time, datetime.datetime, datetime.timedelta),
-        *(kind for kind in vars(__import__("builtins")).values() if isinstance(kind, type) and issubclass(kind, Exception)),
+        *(kind for kind in vars(builtins).values() if isinstance(kind, type) and issubclass(kind, Exception)),
     )
 }  # fmt: skip
 _TYPE_NAMES = {kind: name for name, kind in PLAIN_TYPES.items()}
 _BASES = (int, float, str, list, dict, tuple, set, frozenset, bytes, bytearray, complex, deque)
-# Instances of the program's own subclasses keep their methods: as a handle, for immutable types beside their plain value.
+# Instances of the program's own subclasses keep their methods: they are handles, of immutable types with a plain value.
 OWN_MODULE = "solution"
 SHADOWED = (int, float, str, tuple, bytes)
 _VIEWS = {type({}.keys()): b"K", type({}.values()): b"V", type({}.items()): b"W"}
@@ -110,7 +111,7 @@ class Encoder:
             _write_items(self, list(value), put, depth)
         elif kind.__base__ is tuple and kind.__module__ != OWN_MODULE and type(getattr(kind, "_fields", 0)) is tuple:
             put(_named(b"n", kind.__name__))
-            _write_items(self, [tuple(kind._fields), tuple(value)], put, depth)  # type: ignore[attr-defined]
+            _write_items(self, [kind._fields, tuple(value)], put, depth)
         elif kind.__module__ == "numpy" and callable(getattr(value, "item", None)) and not getattr(value, "ndim", 1):
             self._write(value.item(), put, depth + 1)
         elif not issubclass(kind, _BASES):
@@ -125,7 +126,7 @@ class Encoder:
             self._write(_flatten(value, base), put, depth + 1)
 
 
-def _flatten(value: Any, base: type) -> Any:
+def _flatten(value: Any, base: Any) -> Any:
     """Returns a plain copy of a subclass's instance, made by the base's own methods."""
     if base is str:
         return str.__str__(value)

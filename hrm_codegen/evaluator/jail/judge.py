@@ -159,10 +159,10 @@ def _run(case: Case, code: TestCode, session: Session, report: Report) -> None:
         except Stopped:
             raise
         except BaseException as error:
-            failure = _blame(Report(), code, compare, session, error)
-            report.tests.append(failure.verdict)
+            blamed = _blame(Report(), code, compare, session, error)
+            report.tests.append(blamed.verdict)
             if report.verdict == "passed":
-                vars(report).update(vars(failure) | {"tests": report.tests, "tests_total": report.tests_total})
+                vars(report).update(vars(blamed) | {"tests": report.tests, "tests_total": report.tests_total})
             if not case.all_tests:
                 return
         else:

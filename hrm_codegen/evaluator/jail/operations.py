@@ -156,7 +156,7 @@ def _take(solver: Solver, iterator: Iterator[Any], count: int) -> tuple[list[Any
 
 def _as_plain(value: Any) -> Any:
     """Returns a copy of the built-in part of a container of the program's own type."""
-    base = next(base for base in _CONTAINERS if isinstance(value, base))
+    base: Any = next(base for base in _CONTAINERS if isinstance(value, base))
     if base is dict:
         return {key: dict.__getitem__(value, key) for key in dict.__iter__(value)}
     return base(base.__iter__(value))

@@ -232,7 +232,7 @@ class RemoteContainer(Remote):
         super().__init__(session, key, kind)
         object.__setattr__(self, "_base", base)
 
-    @property
+    @property  # type: ignore[misc]
     def __class__(self) -> Any:
         """The built-in type, so that `isinstance` of a test finds it."""
         return self._base

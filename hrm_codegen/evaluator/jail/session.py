@@ -59,7 +59,7 @@ class Session:
         if answer[:1] == b"X":
             return self._error_fields(answer[1:])
         names = self._decode(answer[1:]) if answer[:1] == b"L" else None
-        pairs = names if type(names) is list and len(names) <= len(wanted) else [None]
+        pairs: list[Any] = names if type(names) is list and len(names) <= len(wanted) else [None]
         if not all(type(pair) is tuple and len(pair) == 2 and {type(part) for part in pair} == {str} for pair in pairs):
             raise self._line.stop("protocol", "no list of names")
         self.names = dict(pairs)

@@ -7,7 +7,7 @@ the calls that it is asked to make.
 
 from __future__ import annotations
 
-import _signal
+import _signal  # type: ignore[import-not-found]  # the part of `signal` that is in C
 import builtins
 import importlib
 import operator
@@ -125,9 +125,7 @@ class Solver:
             self._send(b"X" + self._described(error))
             return
         # The first two objects are the request's own empty ones where there is nothing else to change.
-        changed = len(objects) > 1 and is_changed(
-            message, (operation, arguments, named), decoder.opaque_bytes
-        )
+        changed = len(objects) > 1 and is_changed(message, (operation, arguments, named), decoder.opaque_bytes)
         self._send(pack(value, self._handle, objects, changed=changed))
 
     def _handle(self, value: Any) -> bytes:

@@ -15,7 +15,9 @@ _TEST, _SETUP, _PRELUDE = "<test {}>", "<setup>", "<prelude>"
 
 
 class TestCode:
-    """The trusted part of a case, compiled. (No dataclass: their module would be a tenth of a worker's start.)
+    """The trusted part of a case, compiled.
+
+    No dataclass: importing their module would be a tenth of a worker's start.
 
     Attributes:
       setup: What runs before the tests; a code object.

@@ -4,9 +4,10 @@ It is forked from the worker before the worker has read a single test, gives up 
 then only forks, waits, kills and counts. A solver's program goes from the worker to the solver directly: nothing that
 one solver is given is in the memory that the next one inherits.
 
-On its control socket: `F` and a descriptor (the solver's end) with its CPU seconds asks for a solver, answered by its pid
-or by `E` and an error number; `K` kills whatever the solver has left. The end of each solver is reported once, by `D`, its
-wait status and CPU time, whether it came by itself or by `K`; by `T` where its CPU time had run out.
+On its control socket, `F` with a number of CPU seconds, and a descriptor (the solver's end of its line), asks for a
+solver. It is answered by `P` and a pid, or by `E` and an error number. `K` kills whatever the solver has left. The end
+of each solver is reported once, whether it came by itself or by `K`: by `D`, its wait status and its CPU time; by `T`
+where its CPU time had run out.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def import_warm_modules() -> None:
     anew, which no sample should. Together they would be a third of a fork's cost.
     """
     register = os.register_at_fork
-    os.register_at_fork = lambda **handlers: _fork_handlers.append(handlers)  # type: ignore[assignment]
+    os.register_at_fork = lambda **handlers: _fork_handlers.append(handlers)
     try:
         for name in WARM:
             importlib.import_module(name)
@@ -140,7 +141,7 @@ class Zygote:
                 os.close(handle)
 
     def _cpu_seconds(self) -> float:
-        """Returns what the solver has used so far, to the nanosecond; timers and limits of the kernel count in ticks."""
+        """Returns what the solver has used so far, exactly; timers and limits of the kernel count in ticks."""
         try:
             return time.clock_gettime((~self._solver << 3) | _CPUCLOCK_SCHED)
         except OSError:  # it has just ended, or this is no Linux: what is left is the limit on whole seconds
