@@ -95,7 +95,7 @@ _answer(
 )  # fmt: skip
 _answer(
     "integers with one hash", "timeout_wall timeout_cpu wrong_answer",
-    'r(b"S" + u32(80000) + b"".join(big((2**61 - 1) * n << 3) for n in range(1, 80001)))', timeout=0.3,
+    'r(b"S" + u32(80000) + b"".join(big((2**61 - 1) * n << 3) for n in range(1, 80001)))', timeout=0.05, tiers="A",
 )  # fmt: skip
 _answer("a chain to a callback", "protocol exception timeout_wall",
         f'b"K" + u32(0) + t(t({_ORDER}), b"d" + u32(0))', "assert f(lambda v: v[-1]) == 7", timeout=0.3)  # fmt: skip

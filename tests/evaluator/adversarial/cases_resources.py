@@ -109,7 +109,13 @@ for _name, _body in {
     "t = threading.Thread(target=time.sleep, args=(300,))\nt.start()\nt.join()",
 }.items():
     CASES.add(
-        _name, _WALL, f"def f(v):\n    {_body.replace(chr(10), chr(10) + '    ')}\n", _ASK, timeout=0.1, seconds=30
+        _name,
+        _WALL,
+        f"def f(v):\n    {_body.replace(chr(10), chr(10) + '    ')}\n",
+        _ASK,
+        timeout=0.1,
+        seconds=30,
+        tiers="AB" if _name in ("sleeps", "stops itself") else "A",
     )
 CASES.add("waits for input", "exception", "def f(v):\n    return input()\n", _ASK)
 CASES.add("waits for input when loaded", "load_error", "input()\n", _ASK)

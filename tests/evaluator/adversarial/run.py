@@ -41,7 +41,7 @@ def run_case(sandbox: JailSandbox, case: Case) -> ProgramResult:
             test_list=case.tests,
             test_setup_code=case.setup,
             entry_point=case.entry_point,
-            timeout=case.timeout,
+            timeout=float(case.timeout),
         )
     )
 
