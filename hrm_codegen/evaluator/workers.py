@@ -198,7 +198,7 @@ class Worker:
         self._line.close()
         os.close(self._lifeline)
         self._errors.close()
-        if self.folder is not None:
+        if self.folder is not None and os.path.isdir(self.folder):
             remove_folder(self.folder)
 
     def _bury(self) -> None:

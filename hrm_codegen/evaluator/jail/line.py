@@ -11,6 +11,8 @@ import select
 import socket
 import struct
 import time
+from collections.abc import Callable
+from typing import NoReturn
 
 from .zygote import DEAD
 
@@ -43,7 +45,14 @@ class Line:
       output_bytes: How much that was.
     """
 
-    def __init__(self, solver: socket.socket, control: socket.socket, output: int, evaluator: int) -> None:
+    def __init__(
+        self,
+        solver: socket.socket,
+        control: socket.socket,
+        output: int,
+        evaluator: int,
+        leave: Callable[[], NoReturn],
+    ) -> None:
         """Takes the open ends.
 
         Args:
@@ -51,9 +60,10 @@ class Line:
           control: To the zygote.
           output: Descriptor of the pipe that the program prints into; non-blocking.
           evaluator: Descriptor that hangs up when the evaluator is gone.
+          leave: What to do then.
         """
         self._solver, self._control, self._output = solver, control, output
-        self._evaluator = evaluator
+        self._evaluator, self._leave = evaluator, leave
         self._buffer = bytearray()
         self._poll = select.poll()
         self._poll.register(control, select.POLLIN)
@@ -123,7 +133,7 @@ class Line:
             raise Stopped("protocol", "the program has closed the line") if self._hung_up else Stopped("timeout_wall")
         for descriptor, event in self._poll.poll(None if seconds is None else max(1, int(seconds * 1000))):
             if descriptor == self._evaluator:
-                os._exit(1)
+                self._leave()
             elif descriptor == self._output:
                 self._take_output()
                 if self.output_bytes > self.output_limit:

@@ -16,9 +16,11 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from . import solver
+from .cleanup import remove_tree
 from .encoder import OWN_MODULE
 from .messages import receive, send
 from .walls import TIERS, Walls
@@ -56,20 +58,21 @@ class Worker:
     def __init__(self, evaluator: socket.socket, settings: dict[str, Any]) -> None:
         """Enters the sandbox and forks the zygote; raises OSError where the system refuses."""
         self._evaluator, self._settings = evaluator, settings
-        _die_with(_LIFELINE)
+        self._control, far = socket.socketpair()
+        self._zygote = 0
+        _end_with(_LIFELINE, self._leave if settings["folder"] else None)
         import_warm_modules()
         sys.dont_write_bytecode = True  # whatever is imported from here on is a program's or a test's
         sys.setrecursionlimit(_RECURSION_LIMIT)
         self._walls: Walls = TIERS[settings["tier"]](settings["folder"], settings["box_bytes"])
         os.environ.update(HOME=self._walls.folder, TMPDIR=self._walls.folder)
         self._walls.enter()
-        self._control, control = socket.socketpair()
         self._output, output = os.pipe()
         os.set_blocking(self._output, False)
         self._zygote = os.fork()
         if not self._zygote:
-            self._become_zygote(control, output)
-        control.close()
+            self._become_zygote(far, output)
+        far.close()
         os.close(output)
         if not self._control.recv(1):
             raise OSError(errno.EPERM, "the process that starts programs could not give up its rights")
@@ -88,9 +91,7 @@ class Worker:
             except TimeoutError:
                 message = None
             if message is None:
-                self._control.close()
-                os.waitpid(self._zygote, 0)  # so that its CPU time counts as ours
-                os._exit(0)
+                self._leave()
             self._evaluator.settimeout(None)
             send(self._evaluator, self._report(message))
 
@@ -110,7 +111,7 @@ class Worker:
             near.close()
             text = os.strerror(number) if number else "the process that starts programs is gone"
             return vars(self._judge.Report("harness_error", f"cannot start a program: {text}"))
-        line = self._judge.Line(near, self._control, self._output, _EVALUATOR)
+        line = self._judge.Line(near, self._control, self._output, _EVALUATOR, self._leave)
         line.output_limit, line.kept = limits["output"], limits["captured"]
         started = time.monotonic()
         line.deadline = started + case.wall_seconds
@@ -126,6 +127,15 @@ class Worker:
         stdout = line.output.decode("utf-8", "replace")
         return fields | {"cpu_seconds": seconds, "wall_seconds": time.monotonic() - started, "stdout": stdout,
                          "stdout_bytes": line.output_bytes}  # fmt: skip
+
+    def _leave(self) -> NoReturn:
+        """Ends in good order: nothing that a program has started or written stays behind."""
+        if self._zygote:
+            self._control.close()
+            os.waitpid(self._zygote, 0)  # it kills what is left; and its CPU time counts as ours
+        if self._settings["folder"]:
+            remove_tree(self._settings["folder"])
+        os._exit(0)
 
     def _become_zygote(self, control: socket.socket, output: int) -> NoReturn:
         try:
@@ -160,9 +170,11 @@ class Worker:
             os._exit(1)
 
 
-def _die_with(lifeline: int) -> None:
-    """Ends this process, whatever it is doing, when the other end of a pipe is closed."""
+def _end_with(lifeline: int, leave: Callable[[], NoReturn] | None) -> None:
+    """Ends this process, whatever it is doing, when the other end of a pipe is closed: at once, or by `leave`."""
     if sys.platform == "linux":
+        if leave is not None:
+            signal.signal(signal.SIGIO, lambda *_: leave())
         fcntl.fcntl(lifeline, fcntl.F_SETOWN, os.getpid())
         fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)
 
