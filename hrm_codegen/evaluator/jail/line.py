@@ -99,6 +99,9 @@ class Line:
 
     def wait_for_end(self) -> tuple[int, float]:
         """Returns the solver's status and CPU seconds; the zygote has been told to kill it, or it has ended."""
+        if self._events and not self._hung_up:
+            self._poll.unregister(self._solver)
+            self._hung_up = True
         while self.dead is None:
             try:
                 self._wait(None)

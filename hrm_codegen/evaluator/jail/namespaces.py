@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import random
 import sys
 
 from . import linux
@@ -74,7 +73,7 @@ def renew_box(size: int) -> None:
 
 def unprivileged_uid() -> int:
     """Returns a uid that nobody has."""
-    return _FIRST_UID + random.SystemRandom().randrange(_UIDS)
+    return _FIRST_UID + int.from_bytes(os.urandom(4), "big") % _UIDS
 
 
 def drop_uid(uid: int) -> None:
