@@ -8,25 +8,51 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
+import importlib.util
 import json
 import logging
+import marshal
 import os
+import pkgutil
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import threading
-from pathlib import Path
-from typing import Any
+from importlib.abc import InspectLoader
+from types import CodeType
+from typing import IO, Any
 
 from hrm_codegen.errors import SandboxError
+from hrm_codegen.evaluator import jail
 from hrm_codegen.evaluator.jail.cleanup import remove_tree
 from hrm_codegen.evaluator.jail.messages import receive, send
 
 _LOG = logging.getLogger("hrm_codegen.evaluator")
-_HERE = Path(__file__).parent
-_BOOT = "import sys; sys.path.insert(0, {!r}); import jail.worker as worker; sys.path.pop(0); worker.main()"
+# The worker's modules come compiled, in an open file: behind its walls there is no folder to import them from, and
+# where nobody may write bytecode to disk they would be compiled again at every start.
+_BOOT = """
+import marshal, os, sys
+from importlib.machinery import ModuleSpec
+
+class Finder:
+    codes = marshal.loads(os.pread(int(sys.argv[2]), int(sys.argv[3]), 0))
+
+    def find_spec(self, name, path=None, target=None):
+        return ModuleSpec(name, self, is_package=name == "jail") if name in self.codes else None
+
+    def create_module(self, spec):
+        return None
+
+    def exec_module(self, module):
+        exec(self.codes.pop(module.__name__), module.__dict__)
+
+sys.meta_path.insert(0, Finder())
+import jail.worker
+jail.worker.main()
+"""
 _ENVIRONMENT = {
     # -I would do this isolation too, but it ignores the hash seed, and sets would be ordered by chance.
     "PYTHONHASHSEED": "0",
@@ -122,13 +148,25 @@ class Worker:
                 "idle_seconds": limits.idle_seconds,
                 "limits": dataclasses.asdict(limits),
             }
-            boot = _BOOT.format(str(_HERE))
+            code, size = _code_file()
+            arguments = [
+                "-s",
+                "-P",
+                "-S",
+                "-X",
+                "utf8",
+                "-c",
+                _BOOT,
+                json.dumps(settings),
+                str(code.fileno()),
+                str(size),
+            ]
             self._process = subprocess.Popen(
-                [*_prefix(folder), executable, "-s", "-P", "-S", "-X", "utf8", "-c", boot, json.dumps(settings)],
+                [*_prefix(folder), executable, "-s", "-P", "-S", "-X", "utf8", "-c", *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=self._errors,
-                pass_fds=(far.fileno(), reading),
+                pass_fds=(far.fileno(), reading, code.fileno()),
                 cwd="/",
                 env=_ENVIRONMENT,
                 start_new_session=True,
@@ -204,6 +242,22 @@ class Worker:
     def _bury(self) -> None:
         """Reaps the process whenever it ends: an idle evaluator must not keep the dead."""
         self._process.wait()
+
+
+@functools.cache
+def _code_file() -> tuple[IO[bytes], int]:
+    """Returns a file with the compiled modules of `jail`, by name, and its size."""
+    codes: dict[str, CodeType | None] = {"jail": compile("", "jail", "exec")}
+    for module in pkgutil.iter_modules(jail.__path__):
+        spec = importlib.util.find_spec(f"{jail.__name__}.{module.name}")
+        assert spec is not None
+        assert isinstance(spec.loader, InspectLoader)
+        codes[f"jail.{module.name}"] = spec.loader.get_code(spec.name)
+    data = marshal.dumps(codes)
+    file = tempfile.TemporaryFile()  # noqa: SIM115 (open as long as this process)
+    file.write(data)
+    file.flush()
+    return file, len(data)
 
 
 def remove_folder(folder: str) -> None:

@@ -125,8 +125,8 @@ def _build_root() -> None:
 
 
 def _sources() -> list[str]:
-    """Returns what has to be seen: the system's libraries, the interpreter's folders, and this package."""
-    folders = [*_SYSTEM, os.path.dirname(os.path.abspath(__file__))]
+    """Returns what a Python program needs to see: the system's libraries and the interpreter's own folders."""
+    folders = [*_SYSTEM]
     for prefix in {sys.base_prefix, sys.base_exec_prefix}:
         folders += [f"{os.path.realpath(prefix)}/{name}" for name in ("bin", "lib", "lib64")]
     seen = [folder for folder in folders if os.path.isdir(folder)]
