@@ -149,18 +149,7 @@ class Worker:
                 "limits": dataclasses.asdict(limits),
             }
             code, size = _code_file()
-            arguments = [
-                "-s",
-                "-P",
-                "-S",
-                "-X",
-                "utf8",
-                "-c",
-                _BOOT,
-                json.dumps(settings),
-                str(code.fileno()),
-                str(size),
-            ]
+            arguments = [_BOOT, json.dumps(settings), str(code.fileno()), str(size)]
             self._process = subprocess.Popen(
                 [*_prefix(folder), executable, "-s", "-P", "-S", "-X", "utf8", "-c", *arguments],
                 stdin=subprocess.DEVNULL,

@@ -114,7 +114,8 @@ def _build_root() -> None:
         _bind_device(f"/dev/{name}", root)
     for folder in ("/etc", "/dev", BOX):
         os.makedirs(root + folder, exist_ok=True)
-    os.symlink(BOX[1:], f"{root}/tmp")
+    if not os.path.exists(f"{root}/tmp"):  # it does where the interpreter lives in there
+        os.symlink(BOX[1:], f"{root}/tmp")
     os.symlink(f"..{BOX}", f"{root}/dev/shm")
     with open(f"{root}/etc/passwd", "w") as file:
         file.write(f"user:x:{UID}:{UID}::{BOX}:/bin/sh\n")
