@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .case import Corpus
 
-CASES = Corpus("forging", tiers="ABC")
+CASES = Corpus("forging", tiers="AC")  # the judge is the same in all tiers
 _WRONG = "def f(x):\n    return 0\n"
 _NEAR = "def check(candidate):\n    assert abs(candidate(1) - 7) < 1e-6\n"
 _MANY = (

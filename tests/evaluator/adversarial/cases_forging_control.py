@@ -81,7 +81,8 @@ CASES.add("shuts the line's writing side", "protocol timeout_wall", """
         socket.socket(fileno=3).shutdown(socket.SHUT_WR)
         time.sleep(30)
     """, "assert f(1) == 7", timeout=0.3)  # fmt: skip
-CASES.add("forks and both answer", "wrong_answer protocol exception load_error", "import os\nos.fork()\ndef f(v): return 0\n",
+CASES.add("forks and both answer", "wrong_answer protocol exception load_error",
+          "import os\nos.fork()\ndef f(v): return 0\n",
           "assert f(1) == 7", "assert f(2) == 7", tiers="ABC")  # fmt: skip
 CASES.add("a child answers first", "wrong_answer protocol exception timeout_wall", """
     import os, time

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .case import Corpus
 
-CASES = Corpus("forging", tiers="ABC")
+CASES = Corpus("forging", tiers="AC")  # the judge is the same in all tiers
 _WRONG = "def f(x):\n    return 0\n"
 
 _BUILTINS = {
@@ -56,7 +56,7 @@ CASES.add(
     unittest.TestCase.assertEqual = lambda *a: None
     def f(x): return 0
     """,
-    "import math\nassert math.isclose(f(1), 7)", tiers="ABC",
+    "import math\nassert math.isclose(f(1), 7)",
 )  # fmt: skip
 CASES.add(
     "poisons sys.modules", "wrong_answer",

@@ -98,7 +98,8 @@ _answer(
     'r(b"S" + u32(80000) + b"".join(big((2**61 - 1) * n << 3) for n in range(1, 80001)))', timeout=0.05, tiers="A",
 )  # fmt: skip
 _answer("a chain to a callback", "protocol exception timeout_wall",
-        f'b"K" + u32(0) + t(t({_ORDER}), b"d" + u32(0))', "assert f(lambda v: v[-1]) == 7", timeout=0.3)  # fmt: skip
+        f'b"K" + u32(0) + t(t({_ORDER}), b"d" + u32(0))', "assert f(lambda v: v[-1]) == 7",
+        timeout=0.05, tiers="A")  # fmt: skip
 _answer("a call of no callback", "protocol", 'b"K" + u32(5) + t(t(), b"d" + u32(0))', "assert f(abs) == 7")
 _answer("a call back without arguments", "protocol", 'b"K" + u32(0) + i(1)', "assert f(lambda: 1) == 7")
 _answer("a call back with numbers for names", "protocol",

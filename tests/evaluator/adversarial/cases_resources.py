@@ -7,11 +7,15 @@ from .case import Corpus
 CASES = Corpus("resources")
 _T = 0.3
 _ASK = "assert f(1) == 7"
+# The clock is the same in both tiers: what differs is who may fork and how it is killed.
+_IN_BOTH = ("loops in Python", "loops in a power", "blocks signals", "raises its limits and loops", "burns in threads")
 
 
 def _cpu(name: str, body: str, allowed: str = "timeout_cpu", head: str = "", **fields: object) -> None:
     code = f"{head}\ndef f(v):\n" + "".join(f"    {line}\n" for line in body.splitlines()) + "    return 7\n"
-    CASES.add(name, allowed, code, _ASK, timeout=_T, seconds=30, **fields)
+    CASES.add(
+        name, allowed, code, _ASK, timeout=_T, seconds=30, **{"tiers": "AB" if name in _IN_BOTH else "A"} | fields
+    )
 
 
 _cpu("loops in Python", "while True: pass")
