@@ -20,6 +20,7 @@ import sys
 import tempfile
 import threading
 from importlib.machinery import SourceFileLoader
+from importlib.util import find_spec
 from pathlib import Path
 from types import CodeType
 from typing import IO, Any
@@ -61,6 +62,7 @@ _ENVIRONMENT = {
     **{f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL")},
 }
 _LEAVING_SECONDS = 1.0
+_PACKAGES = ("numpy",)
 _NEEDS_FOLDER = ("B", "C")
 
 
@@ -140,6 +142,7 @@ class Worker:
             settings = {
                 "tier": tier,
                 "folder": folder,
+                "packages": _package_folders(),
                 "evaluator": far.fileno(),
                 "lifeline": reading,
                 "box_bytes": limits.folder_bytes,
@@ -230,6 +233,15 @@ class Worker:
     def _bury(self) -> None:
         """Reaps the process whenever it ends: an idle evaluator must not keep the dead."""
         self._process.wait()
+
+
+@functools.cache
+def _package_folders() -> list[str]:
+    """Returns the folders of the packages that programs may import besides the standard library."""
+    found = [spec.submodule_search_locations for name in _PACKAGES if (spec := find_spec(name)) is not None]
+    folders = [os.path.realpath(folder) for locations in found for folder in (locations or ())[:1]]
+    libraries = [f"{folder}.libs" for folder in folders]
+    return [folder for folder in (*folders, *libraries) if os.path.isdir(folder)]
 
 
 @functools.cache

@@ -467,3 +467,49 @@ def _ends(pid: int) -> bool:
             return True
         time.sleep(0.01)
     return False
+
+
+def test_programs_and_tests_may_import_numpy(sandbox):
+    code = "import numpy as np\ndef total(x):\n    return np.sum(np.array(x))\n"
+    tests = ("assert total([1, 2]) == 3", "import numpy\nassert numpy.isclose(total([0.1, 0.2]), 0.3)")
+    result = sandbox.run(Program(code=code, test_list=tests, timeout=10.0))
+    assert result.verdict == "passed", result
+
+
+def test_all_random_numbers_are_the_same_in_every_run(sandbox):
+    code = f"import random\nprint(random.random())\n{GOOD}"
+    told = [sandbox.run(Program(code=code, test_list=TESTS)).stdout for _ in range(2)]
+    assert told[0] == told[1] != ""
+
+
+def test_on_macos_a_worker_is_started_by_sandbox_exec(monkeypatch):
+    monkeypatch.setattr(sys, "platform", "darwin")
+    command, flag, profile = workers._prefix("/private/tmp/folder")
+    assert (command, flag) == ("/usr/bin/sandbox-exec", "-p")
+    assert '(allow file-write* (subpath "/private/tmp/folder")' in profile
+    assert "(deny network*)" in profile
+
+
+@pytest.mark.parametrize("all_tests", [False, True])
+def test_verdicts_by_test(sandbox, all_tests):
+    tests = ("assert double(1) == 2", "assert double(1) == 3", "assert double(2) == 4", "assert nothing")
+    result = sandbox.run(Program(code=GOOD, test_list=tests, all_tests=all_tests))
+    rest = ("passed", "exception") if all_tests else ()
+    assert result.tests == ("passed", "wrong_answer", *rest)
+    assert (result.verdict, result.failing_test, result.tests_total) == (Verdict.WRONG_ANSWER, tests[1], 4)
+    assert (result.call, result.expected, result.got) == ("double(1)", "3", "2")
+
+
+def test_a_stub_s_helper_is_not_the_program_s():
+    prelude = "def helper(x):\n    return x + 1\n\ndef f(x):\n    pass\n"
+    test = "def check(candidate):\n    assert helper(candidate(1)) == 3\n"
+    sandbox = JailSandbox("best-effort")
+    right = Program(code="def f(x):\n    return x + 1", test_list=(test,), prelude=prelude, entry_point="f")
+    wrong = Program(
+        code="def f(x):\n    return 9\nhelper = lambda x: 3", test_list=(test,), prelude=prelude, entry_point="f"
+    )
+    missing = Program(code="x = 1", test_list=(test,), prelude=prelude, entry_point="f")
+    assert [sandbox.run(p).verdict for p in (right, wrong, missing)] == ["passed", "wrong_answer", "exception"]
+    broken = Program(code="def f(x): ...", test_list=(test,), prelude="def f(", entry_point="f")
+    assert sandbox.run(broken).verdict == "harness_error"
+    sandbox.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from collections.abc import Sequence
 
 from . import linux
 
@@ -17,8 +18,8 @@ _SCOPE_VERSION, _SCOPES = 6, 3
 _SYSTEM = ("/usr", "/lib", "/lib64", "/lib32", "/bin", "/sbin")
 
 
-def restrict(folder: str) -> None:
-    """Restricts the process to reading the system and the interpreter, and to writing below `folder`."""
+def restrict(folder: str, readable: Sequence[str]) -> None:
+    """Restricts the process to reading the system, the interpreter and `readable`, and to writing below `folder`."""
     version = linux.landlock_version()
     rights = max(value for since, value in _FILE_RIGHTS.items() if since <= version)
     ruleset = linux.landlock_create(
@@ -28,7 +29,7 @@ def restrict(folder: str) -> None:
         interpreter = [
             f"{prefix}/{name}" for prefix in {sys.base_prefix, sys.base_exec_prefix} for name in ("bin", "lib")
         ]
-        for path in (*_SYSTEM, *interpreter):
+        for path in (*_SYSTEM, *interpreter, *readable):
             with contextlib.suppress(FileNotFoundError, NotADirectoryError):
                 linux.landlock_allow(ruleset, path, _READ)
         for device in ("null", "zero", "full", "random", "urandom"):

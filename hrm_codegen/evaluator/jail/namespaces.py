@@ -11,10 +11,11 @@ import contextlib
 import errno
 import os
 import sys
+from collections.abc import Sequence
 
 from . import linux
 
-BOX = "/box"
+BOX, PACKAGES = "/box", "/packages"
 UID = 1000
 _FIRST_UID, _UIDS, _NOBODY = 165536, 60000, 65534
 _SYSTEM = ("/usr", "/lib", "/lib64", "/lib32", "/libx32", "/bin", "/sbin")
@@ -23,11 +24,12 @@ _MOUNT_POINTS = ("/mnt", "/media", "/srv", "/tmp", "/var/tmp")
 _EVERYTHING = linux.CLONE_NEWUSER | linux.CLONE_NEWNS | linux.CLONE_NEWNET | linux.CLONE_NEWIPC | linux.CLONE_NEWUTS
 
 
-def enter(box_bytes: int) -> None:
+def enter(box_bytes: int, packages: Sequence[str]) -> None:
     """Moves the process behind the walls.
 
     Args:
       box_bytes: Size of the one folder that can be written to.
+      packages: Folders of packages that programs may import, to be found in `PACKAGES`.
 
     Raises:
       OSError: Where the kernel refuses a step; the process is then of no more use.
@@ -38,12 +40,12 @@ def enter(box_bytes: int) -> None:
     try:
         if os.geteuid() == 0:
             linux.unshare(linux.CLONE_NEWNS)
-            _build_root()
+            _build_root(packages)
             _drop_to_any_uid()
             _unshare_everything(proc)
         else:
             _unshare_everything(proc)
-            _build_root()
+            _build_root(packages)
     finally:
         os.close(proc)
     mount_box(box_bytes)
@@ -103,13 +105,15 @@ def _drop_to_any_uid() -> None:
             drop_uid(_NOBODY)
 
 
-def _build_root() -> None:
+def _build_root(packages: Sequence[str]) -> None:
     sources = _sources()
     linux.mount("none", "/", None, linux.MS_REC | linux.MS_PRIVATE)
-    root = _mount_point(sources)
+    root = _mount_point([*sources, *packages])
     linux.mount("tmpfs", root, "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, "size=1m,mode=755")
     for source in sources:
-        _bind(source, root)
+        _bind(source, root, source)
+    for package in packages:
+        _bind(package, root, f"{PACKAGES}/{os.path.basename(package)}")
     for name in _DEVICES:
         _bind_device(f"/dev/{name}", root)
     for folder in ("/etc", "/dev", BOX):
@@ -142,13 +146,13 @@ def _mount_point(sources: list[str]) -> str:
     raise OSError(errno.ENOENT, f"none of {', '.join(_MOUNT_POINTS)} is a folder to build a root in")
 
 
-def _bind(source: str, root: str) -> None:
+def _bind(source: str, root: str, target: str) -> None:
     if os.path.islink(source):  # /bin -> usr/bin
-        os.symlink(os.readlink(source), root + source)
+        os.symlink(os.readlink(source), root + target)
         return
-    os.makedirs(root + source)
-    linux.mount(source, root + source, None, linux.MS_BIND | linux.MS_REC)
-    linux.make_read_only(root + source)
+    os.makedirs(root + target)
+    linux.mount(source, root + target, None, linux.MS_BIND | linux.MS_REC)
+    linux.make_read_only(root + target)
 
 
 def _bind_device(device: str, root: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from collections.abc import Sequence
 from typing import Protocol
 
 from . import landlock, linux, namespaces, seccomp
@@ -20,11 +21,13 @@ class Walls(Protocol):
 
     Attributes:
       folder: The one folder that a solver may write to.
+      packages: The folder in which the packages are that programs may import.
       init: Whether the zygote is process 1 of a process table of its own.
       counts_processes: Whether a limit on processes counts the solvers' own.
     """
 
     folder: str
+    packages: str
     init: bool
     counts_processes: bool
 
@@ -44,15 +47,15 @@ class Walls(Protocol):
 class Namespaces:
     """Tier A."""
 
-    folder, init, counts_processes = namespaces.BOX, True, True
+    folder, packages, init, counts_processes = namespaces.BOX, namespaces.PACKAGES, True, True
 
-    def __init__(self, folder: str, size: int) -> None:
-        self._size = size
+    def __init__(self, folder: str, size: int, packages: Sequence[str]) -> None:
+        self._size, self._sources = size, packages
         self._clean: os.stat_result | None = None
 
     def enter(self) -> None:
         """Moves the worker."""
-        namespaces.enter(self._size)
+        namespaces.enter(self._size, self._sources)
         self._clean = os.stat(self.folder)
 
     def give_up_rights(self) -> None:
@@ -79,7 +82,9 @@ class Posix:
 
     init = False
 
-    def __init__(self, folder: str, size: int) -> None:
+    def __init__(self, folder: str, size: int, packages: Sequence[str]) -> None:
+        self._sources = packages
+        self.packages = f"{folder}/packages"
         # One level down: the owner of a folder may rename it, and put a link to another in its place.
         self.folder = f"{folder}/box"
         uid = namespaces.unprivileged_uid()
@@ -88,6 +93,9 @@ class Posix:
 
     def enter(self) -> None:
         """Makes the folder, and gives it to the user whom solvers will be."""
+        os.mkdir(self.packages)
+        for source in self._sources:
+            os.symlink(source, f"{self.packages}/{os.path.basename(source)}")
         os.mkdir(self.folder, 0o700)
         os.chmod(os.path.dirname(self.folder), 0o711)
         if self._uid is not None:
@@ -119,7 +127,7 @@ class Landlock(Posix):
 
     def restrict(self) -> None:
         """Shuts the solver in: files, network, signals, system calls."""
-        landlock.restrict(self.folder)
+        landlock.restrict(self.folder, [self.packages, *self._sources])
         linux.prctl(linux.PR_SET_DUMPABLE, 0)
         linux.drop_capabilities()
         linux.install_filter(seccomp.build_filter(own_pid=os.getpid(), fork=os.geteuid() != 0))

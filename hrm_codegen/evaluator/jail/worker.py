@@ -64,9 +64,10 @@ class Worker:
         import_warm_modules()
         sys.dont_write_bytecode = True  # whatever is imported from here on is a program's or a test's
         sys.setrecursionlimit(_RECURSION_LIMIT)
-        self._walls: Walls = TIERS[settings["tier"]](settings["folder"], settings["box_bytes"])
+        self._walls: Walls = TIERS[settings["tier"]](settings["folder"], settings["box_bytes"], settings["packages"])
         os.environ.update(HOME=self._walls.folder, TMPDIR=self._walls.folder)
         self._walls.enter()
+        sys.path.append(self._walls.packages)
         self._output, output = os.pipe()
         os.set_blocking(self._output, False)
         self._zygote = os.fork()
