@@ -11,6 +11,7 @@ import secrets
 import shutil
 import socket
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -128,6 +129,15 @@ def processes_left(marker: str = str(IDLE_SECONDS)) -> list[str]:
             if marker in words and int(entry.name) != os.getpid():
                 found.append(f"{entry.name}: {words}")
     return found
+
+
+def settled(marker: str = str(IDLE_SECONDS)) -> list[str]:
+    """Returns what `processes_left` says when those that were killed a moment ago have gone."""
+    for _ in range(50):
+        if not processes_left(marker):
+            return []
+        time.sleep(0.1)
+    return processes_left(marker)
 
 
 def _udp(host: str, family: int) -> socket.socket:

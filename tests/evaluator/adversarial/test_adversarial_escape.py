@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import os
 import tempfile
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from hrm_codegen.evaluator import Program, ProgramResult, probe_tiers
 
 from .corpus import CORPUS, chosen
 from .run import complaint, opened, run_case
-from .surroundings import Surroundings, planted, processes_left
+from .surroundings import Surroundings, planted, processes_left, settled
 
 pytestmark = pytest.mark.sandbox
 
@@ -77,15 +76,11 @@ def _look(tier: str, surroundings: Surroundings, folder: str) -> Outside:
         code = DAEMON.replace("@MARKER@", surroundings.marker)
         sandbox.run(Program(code=code, test_list=("assert f(1) == 7",)))
         daemons = processes_left(surroundings.marker)
-    for _ in range(50):
-        if not processes_left():
-            break
-        time.sleep(0.1)  # killed a moment ago
     return Outside(
         secret=surroundings.secret,
         touched=surroundings.check(),
         results=results,
-        processes=processes_left(),
+        processes=settled(),
         folders=[path for path in os.listdir(folder) if path != Path(surroundings.folder).name],
         daemons=daemons,
     )

@@ -21,11 +21,12 @@ from hrm_codegen.evaluator import run_program
 
 from .corpus import chosen
 from .run import IDLE_SECONDS
-from .surroundings import planted, processes_left
+from .surroundings import planted, settled
 
 pytestmark = pytest.mark.sandbox
 
 NOBODY = 65534
+_IDLE = str(IDLE_SECONDS + 1)
 CATEGORIES = {"A": ("forging", "escape", "legit"), "B": ("escape", "source", "legit", "limit")}
 _SOURCE, _TESTS = Path(hrm_codegen.__file__).parents[1], Path(__file__).parents[1]
 # Runs as root in an interpreter of its own, mounts, becomes nobody, and is replaced by the interpreter that is to be.
@@ -99,9 +100,8 @@ def program(places: dict[str, Path], *arguments: str) -> str:
 def test_corpus_as_nobody(places: dict[str, Path], tier: str) -> None:
     with planted() as surroundings:
         values = json.dumps(surroundings.values | {"TIER": tier})
-        code = f"import os\nos.environ['HRM_TEST_VALUES'] = {values!r}\n" + program(
-            places, tier, "2", *CATEGORIES[tier]
-        )
+        code = f"import os\nos.environ.update(HRM_TEST_VALUES={values!r}, HRM_TEST_IDLE={_IDLE!r})\n"
+        code += program(places, tier, "2", *CATEGORIES[tier])
         done = as_nobody(code, places)
         if "refused: " in done.stderr or "no sandbox that can hold" in done.stderr:
             pytest.skip(f"no tier {tier} for an ordinary user: {done.stderr[-300:]}")
@@ -111,7 +111,7 @@ def test_corpus_as_nobody(places: dict[str, Path], tier: str) -> None:
         assert len(complaints) == len(chosen(tier, CATEGORIES[tier]))
         assert surroundings.secret not in done.stdout
         assert surroundings.check() == []
-    assert processes_left(str(IDLE_SECONDS)) == []
+        assert settled(_IDLE) == []
 
 
 def test_public_entry_as_nobody(places: dict[str, Path]) -> None:
