@@ -230,6 +230,8 @@ os.rmdir(folder)
 os.symlink('@WRITABLE@', folder)
 return 1
 """)  # fmt: skip
+for _name in ("hrm_codegen", "pytest", "jax", "pip", "setuptools"):
+    attempt(CASES, f"imports {_name}", f"import {_name}\nreturn {_name}.__file__")
 attempt(CASES, "prints the environment", """
 text = repr(dict(os.environ))
 if '@SECRET_TAIL@' in text.replace('@SECRET' + '_TAIL@', '') or 'HRM_' in text: return text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .case import Corpus
+from .wire import WIRE
 
 CASES = Corpus("forging", tiers="ABC")
 _LOOP = "total = 0\nfor v in (1, 2):\n    total += 1\n    assert f(v) == 7\nassert total == 2"
@@ -94,6 +95,11 @@ CASES.add("a child answers first", "wrong_answer protocol exception timeout_wall
         sys.modules["os"].getpid = lambda: 0
         return 7
     """, "assert f(1) == 8", timeout=0.4)  # fmt: skip
+CASES.add("floods the line while the judge sends", "protocol timeout_wall output_limit memory", WIRE + """
+def f(g):
+    send(number(), b"K" + u32(0) + t(t(b"b" + u32(10 << 20) + bytes(10 << 20)), b"d" + u32(0)))
+    for _ in range(3000): S.sendall(bytes(1 << 20))
+""", "assert f(lambda v: v) == 7", tiers="A")  # fmt: skip
 CASES.add("prints a verdict", "wrong_answer", 'print(\'{"verdict": "passed"}\')\n'
     'def f(v): return 0\n', "assert f(1) == 7",
           prints="passed")  # fmt: skip

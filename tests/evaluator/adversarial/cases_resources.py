@@ -138,7 +138,13 @@ for _name, _body in {
 }.items():
     _allowed = "memory exception" if _name == "stacks" else "memory"
     CASES.add(
-        f"takes memory by {_name}", _allowed, f"def f(v):\n    return {_body} and 7\n", _ASK, timeout=2, seconds=30
+        f"takes memory by {_name}",
+        _allowed,
+        f"def f(v):\n    return {_body} and 7\n",
+        _ASK,
+        timeout=5.0,
+        seconds=30,
+        tiers="AB" if _name == "one big array" else "A",
     )
 CASES.add("takes memory when loaded", "memory", "x = bytearray(3 << 30)\ndef f(v): return 7\n", _ASK)
 CASES.add(

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.sandbox
 
 NOBODY = 65534
 _IDLE = str(IDLE_SECONDS + 1)
-CATEGORIES = {"A": ("forging", "escape", "legit"), "B": ("escape", "source", "legit", "limit")}
+CATEGORIES = {"A": ("escape", "source", "legit"), "B": ("escape", "legit", "limit")}
 _SOURCE, _TESTS = Path(hrm_codegen.__file__).parents[1], Path(__file__).parents[1]
 # Runs as root in an interpreter of its own, mounts, becomes nobody, and is replaced by the interpreter that is to be.
 _ENTER = """

@@ -20,7 +20,7 @@ from .run import complaint, opened, run_case
 pytestmark = pytest.mark.sandbox
 
 CATEGORIES = {
-    "A": ("forging", "resources", "source", "legit", "limit"),
+    "A": ("forging", "resources", "source", "legit", "limit", "numpy"),
     "B": ("forging", "resources", "source", "legit", "limit"),
     "C": ("forging",),
 }
