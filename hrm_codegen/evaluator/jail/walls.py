@@ -6,6 +6,7 @@ POSIX only, which stop accidents and no attacker.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import sys
@@ -23,16 +24,17 @@ class Walls(Protocol):
       folder: The one folder that a solver may write to.
       packages: The folder in which the packages are that programs may import.
       init: Whether the zygote is process 1 of a process table of its own.
-      counts_processes: Whether a limit on processes counts the solvers' own.
     """
 
     folder: str
     packages: str
     init: bool
-    counts_processes: bool
 
     def enter(self) -> None:
         """Moves the worker; raises OSError where the kernel refuses."""
+
+    def process_limit(self, own: int) -> int:
+        """Returns the limit on a user's processes by which solvers can have `own` of them."""
 
     def give_up_rights(self) -> None:
         """In the zygote: gives up for good what no solver may have."""
@@ -47,7 +49,7 @@ class Walls(Protocol):
 class Namespaces:
     """Tier A."""
 
-    folder, packages, init, counts_processes = namespaces.BOX, namespaces.PACKAGES, True, True
+    folder, packages, init = namespaces.BOX, namespaces.PACKAGES, True
 
     def __init__(self, folder: str, size: int, packages: Sequence[str]) -> None:
         self._size, self._sources = size, packages
@@ -57,6 +59,10 @@ class Namespaces:
         """Moves the worker."""
         namespaces.enter(self._size, self._sources)
         self._clean = os.stat(self.folder)
+
+    def process_limit(self, own: int) -> int:
+        """In here there is nobody else."""
+        return own
 
     def give_up_rights(self) -> None:
         """Becomes process 1, drops capabilities, and filters system calls for all solvers at once."""
@@ -89,7 +95,6 @@ class Posix:
         self.folder = f"{folder}/box"
         uid = namespaces.unprivileged_uid()
         self._uid = uid if os.geteuid() == 0 and _works_as(uid) else None
-        self.counts_processes = self._uid is not None
 
     def enter(self) -> None:
         """Makes the folder, and gives it to the user whom solvers will be."""
@@ -100,6 +105,10 @@ class Posix:
         os.chmod(os.path.dirname(self.folder), 0o711)
         if self._uid is not None:
             os.chown(self.folder, self._uid, self._uid)
+
+    def process_limit(self, own: int) -> int:
+        """Counts the user's other processes in, as the kernel does; a user that nobody else is has none."""
+        return own if self._uid is not None else own + _tasks_of(os.geteuid())
 
     def give_up_rights(self) -> None:
         """Gives root's rights up, where the interpreter can still be read without them."""
@@ -131,6 +140,17 @@ class Landlock(Posix):
         linux.prctl(linux.PR_SET_DUMPABLE, 0)
         linux.drop_capabilities()
         linux.install_filter(seccomp.build_filter(own_pid=os.getpid(), fork=os.geteuid() != 0))
+
+
+def _tasks_of(uid: int) -> int:
+    """Returns how many processes and threads a user has; 0 where there is no /proc."""
+    count = 0
+    with contextlib.suppress(OSError):
+        for name in filter(str.isdecimal, os.listdir("/proc")):
+            with contextlib.suppress(OSError):  # it has ended meanwhile
+                if os.stat(f"/proc/{name}").st_uid == uid:
+                    count += len(os.listdir(f"/proc/{name}/task"))
+    return count
 
 
 def _works_as(uid: int) -> bool:

@@ -6,6 +6,7 @@ does. Cases and reports are JSON, each behind its length.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import importlib
@@ -60,6 +61,8 @@ class Worker:
         self._evaluator, self._settings = evaluator, settings
         self._control, far = socket.socketpair()
         self._zygote = 0
+        with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
+            file.write("1000")  # where memory runs out, it is programs that go first
         _end_with(_LIFELINE, self._leave if settings["folder"] else None)
         import_warm_modules()
         sys.dont_write_bytecode = True  # whatever is imported from here on is a program's or a test's
@@ -147,8 +150,7 @@ class Worker:
             os.closerange(4, 256)
             limits = self._settings["limits"]
             _lower(resource.RLIMIT_NOFILE, limits["open_files"])
-            if self._walls.counts_processes:
-                _lower(resource.RLIMIT_NPROC, limits["processes"])
+            _lower(resource.RLIMIT_NPROC, self._walls.process_limit(limits["processes"]))
             _lower(resource.RLIMIT_CORE, 0)
             _lower(resource.RLIMIT_FSIZE, limits["file_size"])
             if sys.platform != "darwin":
