@@ -166,6 +166,19 @@ for _name, _code, _caught in (
         f"{_code}\ndef f(v): return 0\n",
         _MUST_RAISE.format(_caught),
     )
+_UNITTEST = """
+import unittest
+class T(unittest.TestCase):
+    def test(self):
+        with self.assertRaises(E): self.assertEqual(f(1), 7)
+tests = unittest.defaultTestLoader.loadTestsFromTestCase(T)
+assert unittest.TextTestRunner(stream=open("/dev/null", "w")).run(tests).wasSuccessful()
+"""
+for _name, _test in (
+    ("a raise of the test", "try:\n    if f(1) != 7: raise RuntimeError('wrong')\nexcept E:\n    pass"),
+    ("an assertion of unittest", _UNITTEST),
+):
+    CASES.add(f"its error catches {_name}", "wrong_answer exception", "E = Exception\ndef f(v): return 0\n", _test)
 CASES.add("an error whose text asks for more", "exception", """
     class A:
         def __repr__(self): raise SystemExit(0)

@@ -93,5 +93,63 @@ c=C()
 ts=[threading.Thread(target=c.inc) for _ in range(4)]
 [t.start() for t in ts]; [t.join() for t in ts]
 assert c.n==4
+=== a helper that catches assertions
+def f(x): return 8
+---
+def near(a, b):
+    try:
+        assert abs(a - b) < 1e-6
+        return True
+    except AssertionError:
+        return False
+assert near(f(1), 7) or near(f(1), 8)
+=== an assertion of the program
+def f(x):
+    assert x > 0, "neg"
+    return x
+---
+try:
+    f(-1)
+    assert False
+except AssertionError as e:
+    assert str(e) == "neg"
+=== a class of the tests
+def f(root):
+    root.left, root.right = root.right, root.left
+    return root
+---
+class TreeNode:
+    def __init__(self, val=0, left=None, right=None):
+        self.val, self.left, self.right = val, left, right
+n = TreeNode(1, TreeNode(2))
+r = f(n)
+assert r is n and r.right.val == 2 and r.left is None
+=== a list of the program's nodes
+class ListNode:
+    def __init__(s, v, n=None): s.val = v; s.next = n
+def rev(h):
+    p = None
+    while h: h.next, p, h = p, h, h.next
+    return p
+---
+r = rev(ListNode(1, ListNode(2)))
+assert r.val == 2 and r.next.val == 1 and r.next.next is None
+=== a counter that changes
+count = 0
+def inc():
+    global count
+    count += 1
+---
+inc()
+inc()
+assert count == 2
+=== thousands of calls
+def f(n): return n
+---
+for i in range(3000): assert f(i) == i
+=== a long answer
+def f(n): return list(range(n))
+---
+assert f(100000) == list(range(100000))
 """,
 )

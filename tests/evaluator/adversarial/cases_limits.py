@@ -202,5 +202,39 @@ class A:
 assert vars(A())=={"x":1}
 ---
 assert A().__dict__=={"x":1}
+=== an exception as argument
+def f(error): return str(error)
+---
+assert f(ValueError("x")) == "x"
+=== a class called like a helper
+class Counter:
+    def __init__(s): s.n = 0
+    def hit(s): s.n += 1
+class Timer: pass
+---
+c = Counter()
+t = Timer()
+c.hit()
+assert c.n == 1
+=== a class that the tests define and the program makes
+def f(v): return Node(v)
+---
+class Node:
+    def __init__(self, v): self.v = v
+assert f(3).v == 3
+=== callbacks in callbacks
+def f(n, g): return g(n)
+---
+def g(n): return 0 if n == 0 else 1 + f(n - 1, g)
+assert g(60) == 60
+=== a class pattern
+class P:
+    def __init__(s): s.x = 7
+def f(): return P()
+---
+match f():
+    case P(x=7): ok = True
+    case _: ok = False
+assert ok
 """,
 )
