@@ -22,7 +22,6 @@ import threading
 from importlib.machinery import SourceFileLoader
 from importlib.util import find_spec
 from pathlib import Path
-from types import CodeType
 from typing import IO, Any
 
 from hrm_codegen.errors import SandboxError
@@ -47,7 +46,7 @@ class Finder:
         return None
 
     def exec_module(self, module):
-        exec(self.codes.pop(module.__name__), module.__dict__)
+        exec(marshal.loads(self.codes.pop(module.__name__)), module.__dict__)
 
 sys.meta_path.insert(0, Finder())
 import jail.worker
@@ -247,11 +246,11 @@ def _package_folders() -> list[str]:
 @functools.cache
 def _code_file() -> tuple[IO[bytes], int]:
     """Returns a file with the compiled modules of `jail`, by name, and its size."""
-    codes: dict[str, CodeType | None] = {"jail": compile("", "jail", "exec")}
+    codes = {"jail": marshal.dumps(compile("", "jail", "exec"))}
     folder = Path(jail.__file__).parent
     for path in sorted(folder.glob("[!_]*.py")):
         # The plain loader: what imports this project may have another, that adds to the code.
-        codes[f"jail.{path.stem}"] = SourceFileLoader(path.stem, str(path)).get_code(path.stem)
+        codes[f"jail.{path.stem}"] = marshal.dumps(SourceFileLoader(path.stem, str(path)).get_code(path.stem))
     data = marshal.dumps(codes)
     file = tempfile.TemporaryFile()  # noqa: SIM115 (open as long as this process)
     file.write(data)

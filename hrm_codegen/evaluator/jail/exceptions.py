@@ -8,7 +8,12 @@ from typing import Any, NamedTuple
 from .encoder import OWN_MODULE
 
 _CONTROL_FLOW = {"StopIteration", "StopAsyncIteration", "GeneratorExit"}
+MARKS = "marked:"
 _ANCESTOR_LIMIT, _LINE_LIMIT = 64, 1 << 31
+
+
+class Marked(BaseException):
+    """What the program has raised, as opposed to what a test has: the base of the types that `marked_type` makes."""
 
 
 class RemoteError(Exception):
@@ -59,6 +64,8 @@ def local_exception(fields: Fields, own_types: dict[str, type]) -> BaseException
       own_types: The local types so far; extended.
     """
     kind = local_type(fields.ancestors, own_types)
+    if MARKS in own_types and kind.__module__ == "builtins":
+        kind = marked_type(kind, own_types)
     try:
         error: BaseException = kind.__new__(kind, fields.text)
     except TypeError:  # an exception group, which wants more
@@ -66,6 +73,26 @@ def local_exception(fields: Fields, own_types: dict[str, type]) -> BaseException
     error.args = (fields.text,) if fields.args is None else fields.args
     error.remote = fields  # type: ignore[attr-defined]
     return error
+
+
+def marked_type(kind: type[BaseException], own_types: dict[str, type]) -> type[BaseException]:
+    """Returns a type for what the program raises of a built-in type: all of it is of that type, too.
+
+    A program may have a name of its own for `Exception`, and a test may catch by that name. It then catches what the
+    program has raised, and not the failure that the test itself raises.
+
+    Args:
+      kind: Built in.
+      own_types: The local types so far; extended.
+    """
+    if kind is BaseException:
+        return Marked
+    key = f"{MARKS}{kind.__name__}"
+    own_types[MARKS] = Marked
+    if key not in own_types:
+        base = marked_type(kind.__base__, own_types) if kind.__base__ is not None else Marked
+        own_types[key] = type(kind.__name__, (base, kind), {})
+    return own_types[key]
 
 
 def local_type(ancestors: list[str], own_types: dict[str, type]) -> type[BaseException]:

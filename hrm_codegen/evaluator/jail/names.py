@@ -7,19 +7,45 @@ and no more: a program that redefines `abs`, `math` or `isclose` must not be ask
 from __future__ import annotations
 
 import builtins
-import functools
 import importlib
 import sys
 from typing import Any
 
-from .exceptions import local_type
+from .exceptions import local_type, marked_type
 from .remote import RemoteCallable
 from .session import Session
 from .testcode import TestCode
 from .zygote import WARM
 
-# Modules whose names stand in tests without an import of the tests' own, because the solutions import them.
-_HELPER_MODULES = ("math", "copy", "collections", "fractions", "decimal", "datetime", "functools", "itertools")
+# Names that stand in tests without an import of the tests' own, because the solutions import them: what a right
+# answer is measured with.
+_HELPERS = {
+    "math": (
+        "isclose",
+        "sqrt",
+        "pi",
+        "e",
+        "inf",
+        "nan",
+        "tau",
+        "floor",
+        "ceil",
+        "fabs",
+        "isnan",
+        "isinf",
+        "gcd",
+        "prod",
+    ),
+    "copy": ("deepcopy", "copy"),
+    "functools": ("reduce",),
+}
+# Classes among them: a program may have a `Counter` of its own that is no such thing, but not as an expected value.
+_HELPER_CLASSES = {
+    "collections": ("Counter", "OrderedDict", "defaultdict", "deque", "namedtuple"),
+    "datetime": ("date", "datetime", "timedelta"),
+    "decimal": ("Decimal",),
+    "fractions": ("Fraction",),
+}
 # Names that nobody gives to a function, and that tests use without an import where every solution has one.
 _ALIASES = {"np": "numpy", "numpy": "numpy", "pytest": "pytest", "pd": "pandas", "pandas": "pandas", "torch": "torch"}
 # Only what is loaded anyway is lent to the tests on a program's word: importing a module runs it.
@@ -59,7 +85,7 @@ def bind_names(namespace: Namespace, code: TestCode, session: Session, entry_poi
         namespace.pop(entry_point, None)  # the stub's: a program without one must not be judged by it
     wanted = session.names if set(session.names) <= {entry_point} else _without(session.names, code.assigned)
     own = set(namespace)
-    ours = {name: value for name in wanted if name != entry_point for value in _helper(name)}
+    ours = {name: value for name in wanted if name != entry_point for value in _helper(name, code)}
     main = {entry_point} & set(wanted) or {name for name in wanted if name not in ours and name not in own}
     for name, kind in wanted.items():
         if name == entry_point:
@@ -71,7 +97,10 @@ def bind_names(namespace: Namespace, code: TestCode, session: Session, entry_poi
         elif main and name in ours and (kind != "value" or not callable(ours[name])):
             namespace[name] = ours[name]
         elif kind.startswith("exception:"):
-            namespace[name] = local_type(kind.partition(":")[2].split(","), session.exception_types)
+            exception = local_type(kind.partition(":")[2].split(","), session.exception_types)
+            if exception.__module__ == "builtins":  # another name for one of Python's
+                exception = marked_type(exception, session.exception_types)
+            namespace[name] = exception
         elif kind == "callable":
             namespace[name] = RemoteCallable(session, name, name)
         else:
@@ -88,17 +117,17 @@ def _standard_module(name: str, kind: str, code: TestCode) -> Any:
     return importlib.import_module(home) if home in _KNOWN_MODULES else None
 
 
-def _helper(name: str) -> list[Any]:
+def _helper(name: str, code: TestCode) -> list[Any]:
     """Returns what the name means without the program, in a list; an empty one for nothing."""
     if hasattr(builtins, name):
         return [getattr(builtins, name)]
-    return [_helpers()[name]] if name in _helpers() else []
+    if name in _named(_HELPERS):
+        return [_named(_HELPERS)[name]]
+    return [_named(_HELPER_CLASSES)[name]] if name in _named(_HELPER_CLASSES) and name in code.compared else []
 
 
-@functools.cache
-def _helpers() -> dict[str, Any]:
-    homes = [importlib.import_module(home) for home in reversed(_HELPER_MODULES)]
-    return {name: getattr(home, name) for home in homes for name in getattr(home, "__all__", dir(home))}
+def _named(helpers: dict[str, tuple[str, ...]]) -> dict[str, Any]:
+    return {name: getattr(importlib.import_module(home), name) for home, names in helpers.items() for name in names}
 
 
 def _without(names: dict[str, str], assigned: frozenset[str]) -> dict[str, str]:

@@ -16,7 +16,7 @@ from .remote import SHADOWS, Remote, RemoteIterator, is_remote, make_remote
 from .reply import is_changed, pack, unpack
 
 _MODULES = ("builtins", "math", "cmath", "operator", "itertools", "functools")
-_DEPTH_LIMIT = 30
+_DEPTH_LIMIT = 100
 _COMPARISONS = ("eq", "lt", "le", "gt", "ge")
 
 

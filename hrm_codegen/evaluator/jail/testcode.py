@@ -54,6 +54,12 @@ class TestCode:
         return frozenset(value.id for value in found if isinstance(value, ast.Name))
 
     @functools.cached_property
+    def compared(self) -> frozenset[str]:
+        """Names that stand within a comparison."""
+        comparisons = [node for node in self._nodes if isinstance(node, ast.Compare)]
+        return frozenset(n.id for node in comparisons for n in ast.walk(node) if isinstance(n, ast.Name))
+
+    @functools.cached_property
     def catches_assertions(self) -> bool:
         """Whether the tests themselves expect an assertion to fail."""
         return any("except AssertionError" in text for text in self.texts)
