@@ -19,8 +19,8 @@ import pytest
 import hrm_codegen
 from hrm_codegen.evaluator import run_program
 
-from .corpus import chosen
-from .run import IDLE_SECONDS
+from .corpus import CORPUS, chosen
+from .run import IDLE_SECONDS, MODES
 from .surroundings import planted, settled
 
 pytestmark = pytest.mark.sandbox
@@ -126,6 +126,23 @@ def test_public_entry_as_nobody(places: dict[str, Path]) -> None:
     if "refused: " in done.stderr:
         pytest.skip(done.stderr[-300:])
     assert done.stdout.startswith("['passed', 'protocol'] {'A': '', 'B': ''"), done.stdout + done.stderr[-2000:]
+
+
+@pytest.mark.parametrize("tier", "AB")
+def test_forks_are_limited_as_nobody(places: dict[str, Path], tier: str) -> None:
+    if Path("/mnt") not in places[str(_SOURCE)].parents:
+        pytest.skip("once is enough")
+    case = CORPUS["forks up to 40 times"]
+    code = (
+        f"import os, sys\nsys.path[:0] = [{str(places[str(_SOURCE)])!r}]\n"
+        f"os.environ['HRM_CODEGEN_SANDBOX'] = {MODES[tier]!r}\n"
+        "from hrm_codegen.evaluator.sandbox import run_program\n"
+        f"print(run_program(code={case.code!r}, test_list={list(case.tests)!r}).message)\n"
+    )
+    done = as_nobody(code, places)
+    if "refused: " in done.stderr or "no sandbox that can hold" in done.stderr:
+        pytest.skip(done.stderr[-300:])
+    assert done.stdout.startswith("BlockingIOError"), done.stdout + done.stderr[-2000:]
 
 
 def test_public_entry_as_whoever_runs_this() -> None:
