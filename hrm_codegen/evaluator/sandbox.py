@@ -168,7 +168,7 @@ class JailSandbox:
         for each in left:
             each.close()
         if worker is None:
-            worker = Worker(tier, self._limits)
+            worker = _take_parked(tier, self._limits) or Worker(tier, self._limits)
             with self._lock:
                 self._busy.add(worker)
         try:
@@ -262,14 +262,28 @@ def choose_tier(mode: str) -> str:
 @functools.cache
 def _refusal(tier: str) -> str:
     try:
-        worker = Worker(tier, Limits(idle_seconds=0.01))
+        worker = Worker(tier, Limits())
         try:
             worker.wait_until_ready()
-        finally:
+        except SandboxError:
             worker.close()
+            raise
     except (OSError, SandboxError) as error:
         return str(error) or type(error).__name__
+    _parked[tier, os.getpid()] = worker
     return ""
+
+
+# A worker that has shown that a tier works is the first one to be used there; if it is not, it leaves by itself.
+_parked: dict[tuple[str, int], Worker] = {}
+
+
+def _take_parked(tier: str, limits: Limits) -> Worker | None:
+    worker = _parked.pop((tier, os.getpid()), None) if limits == Limits() else None
+    if worker is not None and not worker.alive:
+        worker.close()
+        return None
+    return worker
 
 
 @functools.cache
