@@ -13,18 +13,17 @@ import functools
 import logging
 import os
 import platform
-import signal
 import threading
 from typing import Any, Protocol, get_args, runtime_checkable
 
 from hrm_codegen.errors import SandboxError, UsageError
 from hrm_codegen.evaluator.verdicts import Program, ProgramResult, SandboxMode, Verdict
-from hrm_codegen.evaluator.workers import Limits, Worker, WorkerGone
+from hrm_codegen.evaluator.workers import Limits, Worker, WorkerGone, WorkerOverdue, start_workers
 
 __all__ = ["JailSandbox", "Limits", "Sandbox", "default_sandbox", "probe_tiers", "run_program", "wall_limit"]
 
 _LOG = logging.getLogger("hrm_codegen.evaluator")
-_TRIES = 3
+_TRIES, _MOST_TOGETHER = 3, 8
 ISOLATION = {
     "A": "namespaces and seccomp",
     "B": "Landlock and seccomp",
@@ -71,17 +70,19 @@ class Sandbox(Protocol):
 class JailSandbox:
     """Workers of one tier, as many as there are programs at a time."""
 
-    def __init__(self, mode: str = "auto", limits: Limits | None = None) -> None:
+    def __init__(self, mode: str = "auto", limits: Limits | None = None, *, workers: int | None = None) -> None:
         """Makes a sandbox; nothing is started until it is used.
 
         Args:
           mode: `auto`: the strongest of tiers A and B. `best-effort`: tier C as well, with a warning. `namespaces`,
             `landlock`, `posix`: tier A, B, C and no other.
           limits: None: the default ones.
+          workers: So many programs are expected to run at a time; None: one a core. More are possible.
         """
         if mode not in get_args(SandboxMode):
             raise UsageError(f"sandbox must be one of {', '.join(get_args(SandboxMode))}, got {mode!r}")
         self._mode, self._limits = mode, limits or Limits()
+        self._workers = workers or min(_cores(), _MOST_TOGETHER)
         self._idle: list[Worker] = []
         self._busy: set[Worker] = set()
         self._lock = threading.Lock()
@@ -118,7 +119,7 @@ class JailSandbox:
                 worker.kill()
 
     def close(self) -> None:
-        """Ends all workers."""
+        """Ends all workers; those of a sandbox that is forgotten end by themselves."""
         self.stop()
         with self._lock:
             idle, self._idle = self._idle, []
@@ -138,14 +139,15 @@ class JailSandbox:
                 return ProgramResult(verdict=Verdict.HARNESS_ERROR, message=f"cannot start a program: {error}")
             try:
                 report = worker.judge(case)
-            except WorkerGone as gone:
+            except WorkerOverdue:
+                self._drop(worker)
+                text = "the tests did not come to an end on what the program answered"
+                return ProgramResult(verdict=Verdict.TIMEOUT_WALL, message=text)
+            except WorkerGone:
                 self._drop(worker)
                 if worker.stopped:
                     return ProgramResult(verdict=Verdict.HARNESS_ERROR, message="stopped")
-                if gone.exit_code == -signal.SIGALRM:
-                    text = "the tests did not come to an end on what the program answered"
-                    return ProgramResult(verdict=Verdict.TIMEOUT_WALL, message=text)
-                message = f"the judge's process ended (exit {gone.exit_code})"
+                message = "the judge's process ended"
                 continue  # it had left idle, or somebody has killed it: the program has not been judged
             self._give_back(worker)
             return ProgramResult(**report | {"verdict": Verdict(report["verdict"]), "tests": tuple(report["tests"])})
@@ -162,15 +164,13 @@ class JailSandbox:
         with self._lock:
             left = [worker for worker in self._idle if not worker.alive]
             self._idle = [worker for worker in self._idle if worker not in left]
-            worker = self._idle.pop() if self._idle else None
-            if worker is not None:
-                self._busy.add(worker)
+            if not self._idle:
+                missing = max(1, self._workers - len(self._busy))
+                self._idle = _take_parked(tier, self._limits) or start_workers(tier, self._limits, missing)
+            worker = self._idle.pop()
+            self._busy.add(worker)
         for each in left:
             each.close()
-        if worker is None:
-            worker = _take_parked(tier, self._limits) or Worker(tier, self._limits)
-            with self._lock:
-                self._busy.add(worker)
         try:
             worker.wait_until_ready()
         except SandboxError:
@@ -262,28 +262,34 @@ def choose_tier(mode: str) -> str:
 @functools.cache
 def _refusal(tier: str) -> str:
     try:
-        worker = Worker(tier, Limits())
+        worker, *others = start_workers(tier, Limits(), min(_cores(), _MOST_TOGETHER))
         try:
             worker.wait_until_ready()
         except SandboxError:
-            worker.close()
+            for each in (worker, *others):
+                each.close()
             raise
     except (OSError, SandboxError) as error:
         return str(error) or type(error).__name__
-    _parked[tier, os.getpid()] = worker
+    _parked[tier, os.getpid()] = [*others, worker]
     return ""
 
 
-# A worker that has shown that a tier works is the first one to be used there; if it is not, it leaves by itself.
-_parked: dict[tuple[str, int], Worker] = {}
+# Workers that have shown that a tier works are the first to be used there; if they are not, they leave by themselves.
+_parked: dict[tuple[str, int], list[Worker]] = {}
 
 
-def _take_parked(tier: str, limits: Limits) -> Worker | None:
-    worker = _parked.pop((tier, os.getpid()), None) if limits == Limits() else None
-    if worker is not None and not worker.alive:
-        worker.close()
-        return None
-    return worker
+def _take_parked(tier: str, limits: Limits) -> list[Worker]:
+    workers = _parked.pop((tier, os.getpid()), []) if limits == Limits() else []
+    living = [worker for worker in workers if worker.alive]
+    for worker in workers:
+        if worker not in living:
+            worker.close()
+    return living
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @functools.cache

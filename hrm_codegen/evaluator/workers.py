@@ -13,6 +13,7 @@ import json
 import logging
 import marshal
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -60,7 +61,7 @@ _ENVIRONMENT = {
     "MALLOC_ARENA_MAX": "1",  # each further arena would count 64 MB of address space
     **{f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL")},
 }
-_LEAVING_SECONDS = 1.0
+_LEAVING_SECONDS, _OVERDUE_SECONDS = 1.0, 2.0
 _PACKAGES = ("numpy",)
 _NEEDS_FOLDER = ("B", "C")
 
@@ -99,15 +100,11 @@ class Refused(SandboxError):
 
 
 class WorkerGone(Exception):
-    """The worker ended before it had reported.
+    """The worker ended before it had reported."""
 
-    Attributes:
-      exit_code: As of `subprocess`: the negative number of a signal.
-    """
 
-    def __init__(self, exit_code: int) -> None:
-        super().__init__(exit_code)
-        self.exit_code = exit_code
+class WorkerOverdue(Exception):
+    """The worker did not report in time; it has been killed."""
 
 
 class Worker:
@@ -115,58 +112,23 @@ class Worker:
 
     Attributes:
       stopped: Whether it was killed on purpose.
-      folder: Where its programs write, for the tiers without a root folder of their own.
     """
 
-    def __init__(self, tier: str, limits: Limits) -> None:
-        """Starts it; does not wait until it is ready.
-
-        Raises:
-          SandboxError: If there is no interpreter to start.
-          OSError: If there is no room for a process, a descriptor or a folder.
-        """
-        executable = getattr(sys, "_base_executable", None) or sys.executable
-        if not executable:
-            raise SandboxError("no Python interpreter to run programs with: sys.executable is empty")
-        self._limits, self._ready = limits, False
+    def __init__(self, launch: _Launch, line: socket.socket, lifeline: int, limits: Limits) -> None:
+        """See `start_workers`."""
+        self._launch, self._line, self._lifeline, self._limits = launch, line, lifeline, limits
+        self._pid: int | None = None
+        self._handle: int | None = None
         self.stopped = False
-        with contextlib.ExitStack() as stack:
-            self._line, far = socket.socketpair()
-            stack.callback(far.close)
-            reading, self._lifeline = os.pipe()
-            stack.callback(os.close, reading)
-            folder = tempfile.mkdtemp(prefix="hrm_codegen_") if tier in _NEEDS_FOLDER else None
-            self.folder = folder
-            self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed when it is gone)
-            settings = {
-                "tier": tier,
-                "folder": folder,
-                "packages": _package_folders(),
-                "evaluator": far.fileno(),
-                "lifeline": reading,
-                "box_bytes": limits.folder_bytes,
-                "judge_bytes": limits.judge_bytes,
-                "idle_seconds": limits.idle_seconds,
-                "limits": dataclasses.asdict(limits),
-            }
-            code, size = _code_file()
-            arguments = [_BOOT, json.dumps(settings), str(code.fileno()), str(size)]
-            self._process = subprocess.Popen(
-                [*_prefix(folder), executable, "-s", "-P", "-S", "-X", "utf8", "-c", *arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=self._errors,
-                pass_fds=(far.fileno(), reading, code.fileno()),
-                cwd="/",
-                env=_ENVIRONMENT,
-                start_new_session=True,
-            )
-        threading.Thread(target=self._bury, name="sandbox-reaper", daemon=True).start()
 
     @property
     def alive(self) -> bool:
         """Whether it has not left."""
-        return self._process.poll() is None
+        if not select.select([self._line], [], [], 0)[0]:
+            return True
+        with contextlib.suppress(OSError):
+            return bool(self._line.recv(1, socket.MSG_PEEK))
+        return False
 
     def wait_until_ready(self) -> None:
         """Waits for the worker's word.
@@ -175,63 +137,154 @@ class Worker:
           Refused: If the system does not grant what the tier needs.
           SandboxError: If it does not start for any other reason.
         """
-        if self._ready:
+        if self._pid is not None:
             return
         self._line.settimeout(self._limits.start_seconds)
         try:
             word = receive(self._line) or {}
         except (OSError, ValueError) as error:
             word = {"died": str(error)}
-        self._line.settimeout(None)
         if "ready" in word:
-            self._ready = True
+            self._pid = int(word["ready"])
+            with contextlib.suppress(AttributeError, OSError):
+                self._handle = os.pidfd_open(self._pid)
             return
-        self.kill()
         if "refused" in word:
             raise Refused(str(word["refused"]))
-        self._errors.seek(0)
-        text = self._errors.read().decode("utf-8", "replace").strip()[-500:] or word.get("died", "")
-        raise SandboxError(f"the sandbox did not start (exit {self._process.wait()}): {text}")
+        raise SandboxError(f"the sandbox did not start ({self._launch.last_words() or word.get('died', '')})")
 
     def judge(self, case: dict[str, Any]) -> dict[str, Any]:
         """Returns the report on a case.
 
         Raises:
           WorkerGone: If the worker ended first.
+          WorkerOverdue: If it has not ended the case in the case's wall time.
         """
+        self._line.settimeout(case["wall_seconds"] + _OVERDUE_SECONDS)
         try:
             send(self._line, case)
             report = receive(self._line)
+        except TimeoutError as error:
+            self.kill()
+            raise WorkerOverdue from error
         except OSError:
             report = None
         if report is None:
             self.kill()
-            raise WorkerGone(self._process.wait())
+            raise WorkerGone
         return report
 
     def kill(self) -> None:
         """Ends it and all that it has started, at once."""
         with contextlib.suppress(ProcessLookupError):
-            self._process.send_signal(signal.SIGKILL)
+            if self._handle is not None:
+                signal.pidfd_send_signal(self._handle, signal.SIGKILL)
+            elif self._pid is not None:
+                os.kill(self._pid, signal.SIGKILL)
+            else:
+                self._launch.kill()
 
     def close(self) -> None:
         """Ends it and gives back what it had; one that is idle leaves in good order."""
-        with contextlib.suppress(OSError):
-            self._line.shutdown(socket.SHUT_RDWR)
+        try:
+            self._line.shutdown(socket.SHUT_WR)
+            self._line.settimeout(_LEAVING_SECONDS)
+            while self._line.recv(1 << 16):
+                pass
+        except OSError:
+            self.kill()
+        self._line.close()
+        os.close(self._lifeline)
+        if self._handle is not None:
+            os.close(self._handle)
+        self._launch.leave()
+
+
+class _Launch:
+    """The start of one or more workers: an interpreter that forks them once all that they share is imported."""
+
+    def __init__(self, process: subprocess.Popen[bytes], errors: IO[bytes], folder: str | None, members: int) -> None:
+        self._process, self._errors, self._folder, self._members = process, errors, folder, members
+        self._lock = threading.Lock()
+        # Reaped whenever it ends: an idle evaluator must not keep the dead.
+        threading.Thread(target=process.wait, name="sandbox-reaper", daemon=True).start()
+
+    def last_words(self) -> str:
+        """Returns how it has ended and what it has written to stderr."""
+        self.kill()
+        self._errors.seek(0)
+        text = self._errors.read().decode("utf-8", "replace").strip()[-500:]
+        return f"exit {self._process.wait()}: {text}"
+
+    def kill(self) -> None:
+        """Ends it and all its workers."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+
+    def leave(self) -> None:
+        """Counts a worker that is closed; with the last one gives back what they had."""
+        with self._lock:
+            self._members -= 1
+            if self._members:
+                return
         try:
             self._process.wait(_LEAVING_SECONDS)
         except subprocess.TimeoutExpired:
             self.kill()
             self._process.wait()
-        self._line.close()
-        os.close(self._lifeline)
         self._errors.close()
-        if self.folder is not None and os.path.isdir(self.folder):
-            remove_folder(self.folder)
+        if self._folder is not None and os.path.isdir(self._folder):
+            remove_folder(self._folder)
 
-    def _bury(self) -> None:
-        """Reaps the process whenever it ends: an idle evaluator must not keep the dead."""
-        self._process.wait()
+
+def start_workers(tier: str, limits: Limits, count: int = 1) -> list[Worker]:
+    """Starts workers; does not wait until they are ready.
+
+    Args:
+      tier: A, B or C.
+      limits: What programs may use.
+      count: How many, at the cost of little more than one; always one outside of tier A.
+
+    Raises:
+      SandboxError: If there is no interpreter to start.
+      OSError: If there is no room for a process, a descriptor or a folder.
+    """
+    executable = getattr(sys, "_base_executable", None) or sys.executable
+    if not executable:
+        raise SandboxError("no Python interpreter to run programs with: sys.executable is empty")
+    with contextlib.ExitStack() as stack:
+        pairs = [socket.socketpair() for _ in range(1 if tier in _NEEDS_FOLDER else count)]
+        lifelines = [os.pipe() for _ in pairs]
+        for (_, far), (reading, _) in zip(pairs, lifelines, strict=True):
+            stack.callback(far.close)
+            stack.callback(os.close, reading)
+        members = [(far.fileno(), reading) for (_, far), (reading, _) in zip(pairs, lifelines, strict=True)]
+        folder = tempfile.mkdtemp(prefix="hrm_codegen_") if tier in _NEEDS_FOLDER else None
+        errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the last worker)
+        settings = {
+            "tier": tier,
+            "folder": folder,
+            "packages": _package_folders(),
+            "members": members,
+            "box_bytes": limits.folder_bytes,
+            "judge_bytes": limits.judge_bytes,
+            "idle_seconds": limits.idle_seconds,
+            "limits": dataclasses.asdict(limits),
+        }
+        code, size = _code_file()
+        arguments = [_BOOT, json.dumps(settings), str(code.fileno()), str(size)]
+        process = subprocess.Popen(
+            [*_prefix(folder), executable, "-s", "-P", "-S", "-X", "utf8", "-c", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+            pass_fds=(*(descriptor for member in members for descriptor in member), code.fileno()),
+            cwd="/",
+            env=_ENVIRONMENT,
+            start_new_session=True,
+        )
+    launch = _Launch(process, errors, folder, len(pairs))
+    return [Worker(launch, near, life, limits) for (near, _), (_, life) in zip(pairs, lifelines, strict=True)]
 
 
 @functools.cache

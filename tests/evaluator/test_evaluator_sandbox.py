@@ -398,7 +398,7 @@ def test_a_killed_evaluator_leaves_no_process_behind(mode, code, sandboxes):
     if mode not in sandboxes:
         pytest.skip(f"no {mode} here")
     run = f"Program(code={code!r}, test_list=['pass'], timeout=20)"
-    script = f"from hrm_codegen.evaluator import JailSandbox, Program\nimport time\nJailSandbox({mode!r}).run({run})\n"
+    script = f"from hrm_codegen.evaluator import JailSandbox, Program\nimport time\nsandbox = JailSandbox({mode!r}, workers=1)\nsandbox.run({run})\n"
     with subprocess.Popen([sys.executable, "-c", script + "time.sleep(60)"]) as evaluator:
         wanted = 2 if code == GOOD else 3  # worker, zygote, program
         while len(family := _children(evaluator.pid)) < wanted:

@@ -1,7 +1,7 @@
 """The worker's process: enters the sandbox, starts the zygote, and then judges one case after the other.
 
-Started by `workers.py` as `python -c ... '<settings as JSON>'`, with a socket and a pipe that end when the evaluator
-does. Cases and reports are JSON, each behind its length.
+Started by `workers.py` as `python -c ... '<settings as JSON>'`, with a socket and a pipe for each worker, that end when
+the evaluator does. Cases and reports are JSON, each behind its length.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from .zygote import PID, REQUEST, Zygote, import_warm_modules
 
 _EVALUATOR, _LIFELINE = 3, 4
 _RECURSION_LIMIT = 20_000
-_GRACE = 2.0
+_GRACE = 4.0  # more than the evaluator has
 _KILL = b"K".ljust(REQUEST.size, b"\0")
 
 
@@ -37,8 +37,10 @@ def main() -> NoReturn:
     """Sets everything up, says so, and serves until the evaluator is gone or idle for long."""
     settings = json.loads(sys.argv[1])
     sys.argv[:] = [OWN_MODULE]
+    import_warm_modules()
+    member = _become_one_of(settings["members"])
     # Out of the way first: one of the two may have the other's new number.
-    moved = [fcntl.fcntl(settings[name], fcntl.F_DUPFD, _LIFELINE + 1) for name in ("evaluator", "lifeline")]
+    moved = [fcntl.fcntl(descriptor, fcntl.F_DUPFD, _LIFELINE + 1) for descriptor in member]
     os.dup2(moved[0], _EVALUATOR)
     os.dup2(moved[1], _LIFELINE)
     os.closerange(_LIFELINE + 1, 256)
@@ -64,7 +66,6 @@ class Worker:
         with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
             file.write("1000")  # where memory runs out, it is programs that go first
         _end_with(_LIFELINE, self._leave if settings["folder"] else None)
-        import_warm_modules()
         sys.dont_write_bytecode = True  # whatever is imported from here on is a program's or a test's
         sys.setrecursionlimit(_RECURSION_LIMIT)
         self._walls: Walls = TIERS[settings["tier"]](settings["folder"], settings["box_bytes"], settings["packages"])
@@ -171,6 +172,20 @@ class Worker:
             solver.serve(line, request, self._walls.restrict)
         finally:
             os._exit(1)
+
+
+def _become_one_of(members: list[list[int]]) -> list[int]:
+    """Forks a worker for each member, if there are several, and waits for all of them. Returns, in each, its own."""
+    if len(members) == 1:
+        return members[0]
+    for member in members:
+        if not os.fork():
+            return member
+    os.closerange(_EVALUATOR, 256)
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            os.wait()
+    os._exit(0)
 
 
 def _end_with(lifeline: int, leave: Callable[[], NoReturn] | None) -> None:
