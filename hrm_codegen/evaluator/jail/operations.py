@@ -172,7 +172,13 @@ def _plain(function: Callable[..., Any]) -> Callable[..., Any]:
     return lambda solver, *arguments: function(*arguments)
 
 
+def _define(solver: Solver, names: dict[str, Any]) -> None:
+    for name, value in names.items():
+        solver.namespace.setdefault(name, value)
+
+
 OPERATIONS: dict[str, Callable[..., Any]] = {
+    "define": _define,
     "global": lambda solver, name: solver.namespace[name],
     "take": _take,
     "plain": _plain(_as_plain),

@@ -189,6 +189,9 @@ class Session:
             return _packed(b"g", 0, f"{OWN_MODULE}:{key}") if isinstance(key, str) else _packed(b"h", key, "")
         if isinstance(value, types.ModuleType):
             return _packed(b"g", 0, f"module:{value.__name__}")
+        if isinstance(value, BaseException) and type(value).__module__ == "builtins":
+            text = next((part for part in value.args if type(part) is str), "")
+            return _packed(b"g", 0, f"error:{type(value).__name__}:{text}")
         home, name = getattr(value, "__module__", None), getattr(value, "__qualname__", "")
         home = "builtins" if isinstance(value, types.MethodDescriptorType) else home
         if home in _MODULES and hasattr(sys.modules.get(home), name.partition(".")[0]):

@@ -72,6 +72,7 @@ class Solver:
         self._number = 0
         self._objects: list[Any] = []
         self._numbers: dict[int, int] = {}
+        self._lent: dict[int, CallBack] = {}
         self._module = type(sys)(OWN_MODULE)
         self.namespace = self._module.__dict__
 
@@ -144,8 +145,12 @@ class Solver:
             return self._objects[number]
         kind, _, name = text.partition(":")
         if tag == b"u":
-            made = {"i": ForeignIterator, "o": ForeignObject}.get(kind, CallBack)
-            return made(self, number, name)
+            if number not in self._lent:
+                self._lent[number] = {"i": ForeignIterator, "o": ForeignObject}.get(kind, CallBack)(self, number, name)
+            return self._lent[number]
+        if kind == "error":
+            name, _, text = name.partition(":")
+            return getattr(builtins, name)(*([text] if text else []))
         if kind == OWN_MODULE:
             return self.namespace[name]
         if kind == "module":
