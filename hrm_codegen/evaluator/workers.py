@@ -92,7 +92,7 @@ class Limits:
     captured: int = 4096
     judge_bytes: int = 1 << 30
     start_seconds: float = 60.0
-    idle_seconds: float = 2.0
+    idle_seconds: float = 1.0
 
 
 class Refused(SandboxError):
