@@ -61,6 +61,8 @@ _ENVIRONMENT = {
     "MALLOC_ARENA_MAX": "1",  # each further arena would count 64 MB of address space
     **{f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL")},
 }
+# What an interpreter that is not installed where it was built may need to start; the worker drops it again.
+_LIBRARY_PATHS = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 _LEAVING_SECONDS, _OVERDUE_SECONDS = 1.0, 2.0
 _PACKAGES = ("numpy",)
 _NEEDS_FOLDER = ("B", "C")
@@ -280,7 +282,7 @@ def start_workers(tier: str, limits: Limits, count: int = 1) -> list[Worker]:
             stderr=errors,
             pass_fds=(*(descriptor for member in members for descriptor in member), code.fileno()),
             cwd="/",
-            env=_ENVIRONMENT,
+            env=_ENVIRONMENT | {name: os.environ[name] for name in _LIBRARY_PATHS if name in os.environ},
             start_new_session=True,
         )
     launch = _Launch(process, errors, folder, len(pairs))

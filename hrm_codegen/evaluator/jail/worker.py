@@ -37,6 +37,8 @@ def main() -> NoReturn:
     """Sets everything up, says so, and serves until the evaluator is gone or idle for long."""
     settings = json.loads(sys.argv[1])
     sys.argv[:] = [OWN_MODULE]
+    for name in ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"):  # read by now, and nobody else's business
+        os.environ.pop(name, None)
     import_warm_modules()
     member = _become_one_of(settings["members"])
     # Out of the way first: one of the two may have the other's new number.

@@ -147,7 +147,10 @@ def f(x):
     word = b"EXPECTED"
     for start, end in ranges:
         data = ctypes.string_at(start, min(end - start, 64 << 20))
-        if word + needle().encode() in data: return (word + needle().encode()).decode()
+        place = data.find(word)
+        while place >= 0:  # never both in one piece: that would be in our own memory
+            if data[place + 8 : place + 19] == needle().encode(): return "EXPECTED" + needle()
+            place = data.find(word, place + 1)
 """, _SECRET)  # fmt: skip
 CASES.add("defines the entry point as a module", "exception", "import math as f\n", "assert f(1) == 7", entry_point="f")
 CASES.add("defines no entry point", "exception", "g = 1\n", "assert f(1) == 7", entry_point="f")

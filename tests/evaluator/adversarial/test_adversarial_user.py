@@ -62,7 +62,11 @@ def as_nobody(code: str, places: dict[str, Path]) -> subprocess.CompletedProcess
     mounts = {source: str(target) for source, target in places.items()}
     return subprocess.run(
         [sys.executable, "-I", "-S", "-c", _ENTER, json.dumps([NOBODY, mounts, command])],
-        env={"PATH": "/usr/bin:/bin", "HRM_TEST_SECRET": os.environ.get("HRM_TEST_SECRET", "")},
+        env={
+            "PATH": "/usr/bin:/bin",
+            "LD_LIBRARY_PATH": str(places[str(prefix)] / "lib"),  # libpython is no longer where it was linked
+            "HRM_TEST_SECRET": os.environ.get("HRM_TEST_SECRET", ""),
+        },
         cwd="/",
         capture_output=True,
         text=True,
