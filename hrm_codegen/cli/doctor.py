@@ -72,7 +72,8 @@ def _cell(package: str, version: str | None) -> str:
 
 def _sandbox() -> dict[str, Any]:
     """Tries every way to isolate programs, and says which one an evaluation would use."""
-    from hrm_codegen.evaluator.sandbox import ISOLATION, default_sandbox, probe_tiers
+    from hrm_codegen.evaluator.sandbox import default_sandbox
+    from hrm_codegen.evaluator.tiers import ISOLATION, probe_tiers
 
     active, problem, tiers = None, "", {}
     try:

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from hrm_codegen.evaluator.report import EvalResult, SampleResult, render_table
     from hrm_codegen.evaluator.runs import find_runs, load_run
     from hrm_codegen.evaluator.samples import Sample, read_samples
-    from hrm_codegen.evaluator.sandbox import JailSandbox, Limits, Sandbox, default_sandbox, probe_tiers, run_program
+    from hrm_codegen.evaluator.sandbox import JailSandbox, Limits, Sandbox, default_sandbox, run_program
+    from hrm_codegen.evaluator.tiers import probe_tiers
     from hrm_codegen.evaluator.verdicts import Program, ProgramResult, Verdict
     from hrm_codegen.evaluator.verification import Verification, verify_problems
 
@@ -36,7 +37,8 @@ _HOMES = {
     "report": ("EvalResult", "SampleResult", "render_table"),
     "runs": ("find_runs", "load_run"),
     "samples": ("Sample", "read_samples"),
-    "sandbox": ("JailSandbox", "Limits", "Sandbox", "default_sandbox", "probe_tiers", "run_program"),
+    "sandbox": ("JailSandbox", "Limits", "Sandbox", "default_sandbox", "run_program"),
+    "tiers": ("probe_tiers",),
     "known_programs": ("self_check",),
     "verdicts": ("Program", "ProgramResult", "Verdict"),
     "verification": ("Verification", "verify_problems"),

@@ -17,29 +17,14 @@ import threading
 from typing import Any, Protocol, get_args, runtime_checkable
 
 from hrm_codegen.errors import SandboxError, UsageError
+from hrm_codegen.evaluator.tiers import ISOLATION, MOST_TOGETHER, choose_tier, cores, take_parked, warn_of_tier_c
 from hrm_codegen.evaluator.verdicts import Program, ProgramResult, SandboxMode, Verdict
 from hrm_codegen.evaluator.workers import Limits, Worker, WorkerGone, WorkerOverdue, start_workers
 
-__all__ = ["JailSandbox", "Limits", "Sandbox", "default_sandbox", "probe_tiers", "run_program", "wall_limit"]
+__all__ = ["JailSandbox", "Limits", "Sandbox", "default_sandbox", "run_program", "wall_limit"]
 
 _LOG = logging.getLogger("hrm_codegen.evaluator")
-_TRIES, _MOST_TOGETHER = 3, 8
-ISOLATION = {
-    "A": "namespaces and seccomp",
-    "B": "Landlock and seccomp",
-    "C": "limits only",
-}
-_TIERS: dict[str, tuple[str, ...]] = {
-    "auto": ("A", "B"),
-    "best-effort": ("A", "B", "C"),
-    "namespaces": ("A",),
-    "landlock": ("B",),
-    "posix": ("C",),
-}
-_WARNING = (
-    "sandbox tier C (limits only): a hostile program can read your files and reach your network. "
-    "It cannot touch the verdict. Run it in a virtual machine, or on Linux where namespaces or Landlock work"
-)
+_TRIES = 3
 _INNOCENT = Program(code="", test_list=("pass",))
 # Raised when the walls or the judge change, so that verdicts of an older one are not taken for the new one's.
 VERSION = 2
@@ -82,7 +67,7 @@ class JailSandbox:
         if mode not in get_args(SandboxMode):
             raise UsageError(f"sandbox must be one of {', '.join(get_args(SandboxMode))}, got {mode!r}")
         self._mode, self._limits = mode, limits or Limits()
-        self._workers = workers or min(_cores(), _MOST_TOGETHER)
+        self._workers = workers or min(cores(), MOST_TOGETHER)
         self._idle: list[Worker] = []
         self._busy: set[Worker] = set()
         self._lock = threading.Lock()
@@ -98,7 +83,7 @@ class JailSandbox:
         if self._tier is None:
             self._tier = choose_tier(self._mode)
             if self._tier == "C":
-                _warn_of_tier_c()
+                warn_of_tier_c()
         return self._tier
 
     def describe(self) -> dict[str, Any]:
@@ -166,7 +151,7 @@ class JailSandbox:
             self._idle = [worker for worker in self._idle if worker not in left]
             if not self._idle:
                 missing = max(1, self._workers - len(self._busy))
-                self._idle = _take_parked(tier, self._limits) or start_workers(tier, self._limits, missing)
+                self._idle = take_parked(tier, self._limits) or start_workers(tier, self._limits, missing)
             worker = self._idle.pop()
             self._busy.add(worker)
         for each in left:
@@ -235,74 +220,12 @@ def wall_limit(timeout: float | int) -> float:
     return 3 * timeout + 2
 
 
-def probe_tiers() -> dict[str, str]:
-    """Returns, for each tier, why this machine does not have it; an empty text where it does."""
-    return {tier: _refusal(tier) for tier in ISOLATION}
-
-
-@functools.cache
-def choose_tier(mode: str) -> str:
-    """Returns the first tier of a mode that works here.
-
-    Raises:
-      SandboxError: If there is none; says why for each, and what to do.
-    """
-    reasons = {}
-    for tier in _TIERS[mode]:
-        reasons[tier] = _refusal(tier)
-        if not reasons[tier]:
-            return tier
-    told = "; ".join(f"tier {tier} ({ISOLATION[tier]}): {reason}" for tier, reason in reasons.items())
-    raise SandboxError(
-        f"no sandbox that can hold hostile programs works here. {told}. Run in a virtual machine or on another kernel, "
-        "or accept less with --sandbox best-effort (HRM_CODEGEN_SANDBOX=best-effort)"
-    )
-
-
-@functools.cache
-def _refusal(tier: str) -> str:
-    try:
-        worker, *others = start_workers(tier, Limits(), min(_cores(), _MOST_TOGETHER))
-        try:
-            worker.wait_until_ready()
-        except SandboxError:
-            for each in (worker, *others):
-                each.close()
-            raise
-    except (OSError, SandboxError) as error:
-        return str(error) or type(error).__name__
-    _parked[tier, os.getpid()] = [*others, worker]
-    return ""
-
-
-# Workers that have shown that a tier works are the first to be used there; if they are not, they leave by themselves.
-_parked: dict[tuple[str, int], list[Worker]] = {}
-
-
-def _take_parked(tier: str, limits: Limits) -> list[Worker]:
-    workers = _parked.pop((tier, os.getpid()), []) if limits == Limits() else []
-    living = [worker for worker in workers if worker.alive]
-    for worker in workers:
-        if worker not in living:
-            worker.close()
-    return living
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 @functools.cache
 def _shared(mode: str, pid: int) -> JailSandbox:
     """Makes one sandbox a process: a forked child must not talk to its parent's workers."""
     sandbox = JailSandbox(mode)
     atexit.register(lambda: sandbox.close() if os.getpid() == pid else None)
     return sandbox
-
-
-@functools.cache
-def _warn_of_tier_c() -> None:
-    _LOG.warning("%s", _WARNING)
 
 
 def _case(program: Program) -> dict[str, Any]:

@@ -8,63 +8,23 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
-import json
 import logging
-import marshal
 import os
 import select
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import threading
-from importlib.machinery import SourceFileLoader
-from importlib.util import find_spec
-from pathlib import Path
 from typing import IO, Any
 
 from hrm_codegen.errors import SandboxError
-from hrm_codegen.evaluator import jail
+from hrm_codegen.evaluator import interpreter
 from hrm_codegen.evaluator.jail.cleanup import remove_tree
 from hrm_codegen.evaluator.jail.messages import receive, send
 
 _LOG = logging.getLogger("hrm_codegen.evaluator")
-# The worker's modules come compiled, in an open file: behind its walls there is no folder to import them from, and
-# where nobody may write bytecode to disk they would be compiled again at every start.
-_BOOT = """
-import marshal, os, sys
-from importlib.machinery import ModuleSpec
-
-class Finder:
-    codes = marshal.loads(os.pread(int(sys.argv[2]), int(sys.argv[3]), 0))
-
-    def find_spec(self, name, path=None, target=None):
-        return ModuleSpec(name, self, is_package=name == "jail") if name in self.codes else None
-
-    def create_module(self, spec):
-        return None
-
-    def exec_module(self, module):
-        exec(marshal.loads(self.codes.pop(module.__name__)), module.__dict__)
-
-sys.meta_path.insert(0, Finder())
-import jail.worker
-jail.worker.main()
-"""
-_ENVIRONMENT = {
-    # -I would do this isolation too, but it ignores the hash seed, and sets would be ordered by chance.
-    "PYTHONHASHSEED": "0",
-    "PYTHONIOENCODING": "utf-8:backslashreplace",
-    "TZ": "UTC",
-    "MALLOC_ARENA_MAX": "1",  # each further arena would count 64 MB of address space
-    **{f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL")},
-}
-# What an interpreter that is not installed where it was built may need to start; the worker drops it again.
-_LIBRARY_PATHS = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 _LEAVING_SECONDS, _OVERDUE_SECONDS = 1.0, 2.0
-_PACKAGES = ("numpy",)
 _NEEDS_FOLDER = ("B", "C")
 
 
@@ -251,9 +211,6 @@ def start_workers(tier: str, limits: Limits, count: int = 1) -> list[Worker]:
       SandboxError: If there is no interpreter to start.
       OSError: If there is no room for a process, a descriptor or a folder.
     """
-    executable = getattr(sys, "_base_executable", None) or sys.executable
-    if not executable:
-        raise SandboxError("no Python interpreter to run programs with: sys.executable is empty")
     with contextlib.ExitStack() as stack:
         pairs = [socket.socketpair() for _ in range(1 if tier in _NEEDS_FOLDER else count)]
         lifelines = [os.pipe() for _ in pairs]
@@ -266,51 +223,16 @@ def start_workers(tier: str, limits: Limits, count: int = 1) -> list[Worker]:
         settings = {
             "tier": tier,
             "folder": folder,
-            "packages": _package_folders(),
             "members": members,
             "box_bytes": limits.folder_bytes,
             "judge_bytes": limits.judge_bytes,
             "idle_seconds": limits.idle_seconds,
             "limits": dataclasses.asdict(limits),
         }
-        code, size = _code_file()
-        arguments = [_BOOT, json.dumps(settings), str(code.fileno()), str(size)]
-        process = subprocess.Popen(
-            [*_prefix(folder), executable, "-s", "-P", "-S", "-X", "utf8", "-c", *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=errors,
-            pass_fds=(*(descriptor for member in members for descriptor in member), code.fileno()),
-            cwd="/",
-            env=_ENVIRONMENT | {name: os.environ[name] for name in _LIBRARY_PATHS if name in os.environ},
-            start_new_session=True,
-        )
+        descriptors = [descriptor for member in members for descriptor in member]
+        process = interpreter.start(settings, folder=folder, descriptors=descriptors, errors=errors)
     launch = _Launch(process, errors, folder, len(pairs))
     return [Worker(launch, near, life, limits) for (near, _), (_, life) in zip(pairs, lifelines, strict=True)]
-
-
-@functools.cache
-def _package_folders() -> list[str]:
-    """Returns the folders of the packages that programs may import besides the standard library."""
-    found = [spec.submodule_search_locations for name in _PACKAGES if (spec := find_spec(name)) is not None]
-    folders = [os.path.realpath(folder) for locations in found for folder in (locations or ())[:1]]
-    libraries = [f"{folder}.libs" for folder in folders]
-    return [folder for folder in (*folders, *libraries) if os.path.isdir(folder)]
-
-
-@functools.cache
-def _code_file() -> tuple[IO[bytes], int]:
-    """Returns a file with the compiled modules of `jail`, by name, and its size."""
-    codes = {"jail": marshal.dumps(compile("", "jail", "exec"))}
-    folder = Path(jail.__file__).parent
-    for path in sorted(folder.glob("[!_]*.py")):
-        # The plain loader: what imports this project may have another, that adds to the code.
-        codes[f"jail.{path.stem}"] = marshal.dumps(SourceFileLoader(path.stem, str(path)).get_code(path.stem))
-    data = marshal.dumps(codes)
-    file = tempfile.TemporaryFile()  # noqa: SIM115 (open as long as this process)
-    file.write(data)
-    file.flush()
-    return file, len(data)
 
 
 def remove_folder(folder: str) -> None:
@@ -319,15 +241,3 @@ def remove_folder(folder: str) -> None:
         remove_tree(folder)
     except OSError as error:
         _LOG.warning("cannot remove the temporary folder %s: %s", folder, error)
-
-
-def _prefix(folder: str | None) -> list[str]:
-    """Returns the command that a worker of tier C is started by on macOS: deprecated, but there is no other wall."""
-    if sys.platform != "darwin":
-        return []
-    profile = (
-        "(version 1)(allow default)(deny network*)(deny file-write*)"
-        f'(allow file-write* (subpath "{folder}") (literal "/dev/null"))'
-        "(deny signal)(allow signal (target same-sandbox))(deny process-info* (target others))"
-    )
-    return ["/usr/bin/sandbox-exec", "-p", profile]

@@ -53,7 +53,7 @@ def lines(*rows: dict[str, Any]) -> str:
         json.dumps([ADD, SANITIZED]),
         json.dumps([ADD, SANITIZED], indent=2),
         b"\xef\xbb\xbf" + lines(ADD, SANITIZED).encode(),
-        gzip.compress(lines(ADD, SANITIZED).encode()),
+        gzip.compress(lines(ADD, SANITIZED).encode(), mtime=0),
     ],
     ids=["jsonl", "blank-lines", "array", "pretty", "bom", "gz"],
 )
@@ -217,7 +217,7 @@ def test_missing_code_is_an_error_only_for_training(tmp_path: Path) -> None:
         ("[3]", "row 1 is a int, not an object"),
         ("".encode("utf-16"), "is not UTF-8"),
         ('[{"text": "ä"}]'.encode("latin-1"), "is not UTF-8 .* save it as UTF-8"),
-        (gzip.compress(b'[{"text": "a"}]')[:-6], "is a torn gzip archive"),
+        (gzip.compress(b'[{"text": "a"}]', mtime=0)[:-6], "is a torn gzip archive"),
         (b"\x1f\x8bnonsense", "is a torn gzip archive"),
         (lines(ADD, {"code": "x"}), r'row 2 has no "text" \(nor "prompt"\)'),
         (lines({"text": " "}), 'row 1 has an empty "text"'),

@@ -342,7 +342,7 @@ def test_tasks_that_differ_by_case_only_need_the_exact_name():
         (b'{"task_id": ["11"], "completion": ""}', "task_id of type list"),
         (b'{"completion": ""}', 'no "task_id"'),
         ('{"task_id": 11, "completion": ""}'.encode("utf-16"), "s.jsonl:1: not a line of JSON"),
-        (gzip.compress(b'{"task_id": 11, "completion": ""}')[:-9], "cannot read"),
+        (gzip.compress(b'{"task_id": 11, "completion": ""}', mtime=0)[:-9], "cannot read"),
         (b"\x1f\x8b\x08\0\0\0\0\0\0\0no deflate", "cannot read"),
     ],
 )

@@ -23,9 +23,8 @@ from hrm_codegen.evaluator import (
     probe_tiers,
     run_program,
     self_check,
-    workers,
 )
-from hrm_codegen.evaluator.sandbox import _warn_of_tier_c, choose_tier
+from hrm_codegen.evaluator.tiers import choose_tier, warn_of_tier_c
 from hrm_codegen.evaluator.workers import remove_folder
 
 pytestmark = pytest.mark.sandbox
@@ -304,7 +303,7 @@ def test_children_of_the_program_end_with_it(sandbox):
 
 
 def test_a_machine_without_pidfd_gets_the_same_verdicts(monkeypatch):
-    monkeypatch.setattr("hrm_codegen.evaluator.workers._BOOT", "import os; del os.pidfd_open; " + workers._BOOT)
+    monkeypatch.setattr("hrm_codegen.evaluator.interpreter._BOOT", "import os; del os.pidfd_open; " + interpreter._BOOT)
     sandbox = JailSandbox("posix")
     for code, verdict in (VERDICTS["right"], VERDICTS["wrong"], VERDICTS["leaves at once"], VERDICTS["loops"]):
         assert sandbox.run(Program(code=code, test_list=TESTS, timeout=0.2)).verdict == verdict
@@ -445,9 +444,9 @@ def test_an_unknown_mode_is_refused(mode):
 
 
 def test_without_walls_nothing_runs_unless_asked_for(monkeypatch, caplog):
-    monkeypatch.setattr("hrm_codegen.evaluator.sandbox._refusal", lambda tier: "" if tier == "C" else "closed")
+    monkeypatch.setattr("hrm_codegen.evaluator.tiers._refusal", lambda tier: "" if tier == "C" else "closed")
     choose_tier.cache_clear()
-    _warn_of_tier_c.cache_clear()
+    warn_of_tier_c.cache_clear()
     try:
         with pytest.raises(SandboxError, match=r"tier A .*: closed; tier B .*: closed.*--sandbox best-effort"):
             _ = JailSandbox().tier
@@ -485,7 +484,7 @@ def test_all_random_numbers_are_the_same_in_every_run(sandbox):
 
 def test_on_macos_a_worker_is_started_by_sandbox_exec(monkeypatch):
     monkeypatch.setattr(sys, "platform", "darwin")
-    command, flag, profile = workers._prefix("/private/tmp/folder")
+    command, flag, profile = interpreter._prefix("/private/tmp/folder")
     assert (command, flag) == ("/usr/bin/sandbox-exec", "-p")
     assert '(allow file-write* (subpath "/private/tmp/folder")' in profile
     assert "(deny network*)" in profile

@@ -69,7 +69,6 @@ class Worker:
             file.write("1000")  # where memory runs out, it is programs that go first
         _end_with(_LIFELINE, self._leave if settings["folder"] else None)
         sys.dont_write_bytecode = True  # whatever is imported from here on is a program's or a test's
-        sys.setrecursionlimit(_RECURSION_LIMIT)
         self._walls: Walls = TIERS[settings["tier"]](settings["folder"], settings["box_bytes"], settings["packages"])
         os.environ.update(HOME=self._walls.folder, TMPDIR=self._walls.folder)
         self._walls.enter()
@@ -83,6 +82,7 @@ class Worker:
         os.close(output)
         if not self._control.recv(1):
             raise OSError(errno.EPERM, "the process that starts programs could not give up its rights")
+        sys.setrecursionlimit(_RECURSION_LIMIT)  # ours; programs have the usual one
         # Only now: what a zygote has in memory, every solver has to carry.
         self._judge = importlib.import_module(f"{__package__}.judge")
         limit = settings["judge_bytes"]

@@ -121,7 +121,7 @@ def test_corpus_as_nobody(places: dict[str, Path], tier: str) -> None:
 def test_public_entry_as_nobody(places: dict[str, Path]) -> None:
     code = (
         f"import sys\nsys.path[:0] = [{str(places[str(_SOURCE)])!r}]\n"
-        "from hrm_codegen.evaluator.sandbox import run_program, probe_tiers\n"
+        "from hrm_codegen.evaluator.sandbox import run_program\nfrom hrm_codegen.evaluator.tiers import probe_tiers\n"
         "good, bad = 'def f(v): return v', 'import os\\ndef f(v): os._exit(0)'\n"
         "test = ['assert f(1) == 1']\n"
         "print([str(run_program(code=c, test_list=test).verdict) for c in (good, bad)], probe_tiers())\n"
