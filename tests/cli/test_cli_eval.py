@@ -195,16 +195,16 @@ def test_the_sandbox_that_was_asked_for_is_used(home, capsys, mode):
 
 
 def test_a_sandbox_that_does_not_work_here_is_said_before_anything_else(home, capsys, monkeypatch):
-    from hrm_codegen.evaluator import sandbox
+    from hrm_codegen.evaluator import sandbox, tiers
 
-    monkeypatch.setattr(sandbox, "_refusal", lambda tier: "the kernel says no")
-    sandbox.choose_tier.cache_clear()
+    monkeypatch.setattr(tiers, "_refusal", lambda tier: "the kernel says no")
+    tiers.choose_tier.cache_clear()
     sandbox._shared.cache_clear()
     try:
         assert score([GOOD], "--k", 1, "--sandbox", "landlock", "--data", "nosuch") == 1
         assert main(["doctor", "--json"]) in (0, 1)
     finally:
-        sandbox.choose_tier.cache_clear()
+        tiers.choose_tier.cache_clear()
         sandbox._shared.cache_clear()
     out, err = capsys.readouterr()
     assert "tier B (Landlock and seccomp): the kernel says no" in err

@@ -20,6 +20,7 @@ from hrm_codegen.evaluator import (
     Program,
     ProgramResult,
     Verdict,
+    interpreter,
     probe_tiers,
     run_program,
     self_check,
