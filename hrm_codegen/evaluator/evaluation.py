@@ -10,7 +10,6 @@ import dataclasses
 import hashlib
 import json
 import logging
-import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -26,6 +25,7 @@ from hrm_codegen.evaluator.results_log import ResultsLog
 from hrm_codegen.evaluator.runner import OnTimeout, Runner, Submission
 from hrm_codegen.evaluator.sandbox import Sandbox, default_sandbox
 from hrm_codegen.evaluator.table import shorten
+from hrm_codegen.evaluator.tiers import cores
 from hrm_codegen.evaluator.verdicts import Program, Verdict, check_timeout
 
 Dataset = str | Path | Iterable[Problem | Mapping[str, Any]]
@@ -96,7 +96,7 @@ class Evaluation:
         check_timeout(how.timeout)
         sandbox = how.sandbox or default_sandbox()
         described, settings = sandbox.describe(), how.settings() | self.settings
-        workers = how.workers or _cores()
+        workers = how.workers or cores()
         # Content says more than a path, and stays the same when a file moves. k is not part: it changes no sample.
         model = self.model.get("sha256") or settings.get("samples_sha256") or self.model
         fingerprint = {"dataset_sha256": self.data.sha256, "model": model, "sandbox": described, **settings}
@@ -231,7 +231,3 @@ def _warn_of_loading(samples: Sequence[SampleResult]) -> None:
             "solutions or the reverse. See some with --show-failures 3",
             *(len(broken), len(samples), count, shorten(message, 120)),
         )
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
