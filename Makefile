@@ -4,13 +4,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 export JAX_PLATFORMS ?= cpu
 
-.PHONY: demo test slow lint format bench clean
+.PHONY: demo test test-extras slow lint format bench clean
 
 demo: $(VENV)/.core  ## Prepare the basics data, train, score Pass@k, generate: under 10 minutes on two cores
 	$(BIN)/hrm-codegen demo --out demo
 
 test: $(VENV)/.dev  ## The default tests, under 8 minutes on two cores
 	$(BIN)/python -m pytest -n 2 --dist worksteal -q
+
+test-extras: $(VENV)/.extras  ## The tests that need torch, Transformers or ONNX Runtime
+	$(BIN)/python -m pytest -m 'extras and not slow' -n 2 --dist worksteal -q
 
 slow: $(VENV)/.dev  ## The tests that are too long for every run
 	$(BIN)/python -m pytest -m slow -q
@@ -39,6 +42,12 @@ $(VENV)/.core: pyproject.toml | $(VENV)/bin/python
 $(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	touch $@ $(VENV)/.core
+
+# torch's version is pinned here alone, so that CI does not take the build with CUDA where there is one for CPU.
+$(VENV)/.extras: $(VENV)/.dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,hf,export]'
+	touch $(VENV)/.core $(VENV)/.dev $@
 
 clean:
 	rm -rf $(VENV) demo
