@@ -65,6 +65,9 @@ def _add_token_options(parser: argparse.ArgumentParser, tokenizers: str) -> None
     parser.add_argument(
         "--prompt-tests", type=options.non_negative_int, default=1, metavar="N", help="asserts a prompt shows (1)"
     )
+    parser.add_argument(
+        "--condition", default="", metavar="C", help="HRM-Text's condition tokens, as in synth,cot (none)"
+    )
 
 
 def _prepare(args: argparse.Namespace) -> int:
@@ -87,6 +90,7 @@ def _prepare(args: argparse.Namespace) -> int:
         source=args.source,
         tokenizer=tokenizer,
         prompt_tests=args.prompt_tests,
+        condition=args.condition,
         **reader_options,
     )
     _print_reports(reports, as_json=args.json)
@@ -96,7 +100,8 @@ def _prepare(args: argparse.Namespace) -> int:
 def _convert(args: argparse.Namespace) -> int:
     from hrm_codegen.data import convert_raw_to_bin
 
-    report = convert_raw_to_bin(args.source, args.target, tokenizer=args.tokenizer, prompt_tests=args.prompt_tests)
+    how: dict[str, Any] = {"tokenizer": args.tokenizer, "prompt_tests": args.prompt_tests, "condition": args.condition}
+    report = convert_raw_to_bin(args.source, args.target, **how)
     _print_reports([report], as_json=args.json)
     return 0
 

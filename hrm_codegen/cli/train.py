@@ -77,4 +77,4 @@ def _model_fields(checkpoint: str) -> dict[str, Any]:
 
     tree = to_dict(load_bundle(find_bundle(checkpoint)).config)
     fields = {f"model.{name}": value for name, value in tree["model"].items()}
-    return fields | {"data.prompt_tests": tree["data"]["prompt_tests"]}
+    return fields | {f"data.{name}": tree["data"][name] for name in ("prompt_tests", "condition")}

@@ -82,6 +82,7 @@ class DataConfig:
       seq_len: T, tokens a row.
       packing: Put several documents into one row.
       prompt_tests: How many of a problem's asserts its prompt shows (the function's name appears only there).
+      condition: HRM-Text's condition tokens that a prompt begins with, such as `direct` or `synth,cot`; usually none.
       loss_on_prompt: Also learn to predict the prompt (causal mask only).
     """
 
@@ -91,6 +92,7 @@ class DataConfig:
     seq_len: int = 256
     packing: bool = True
     prompt_tests: int = 1
+    condition: str = ""
     loss_on_prompt: bool = False
 
 

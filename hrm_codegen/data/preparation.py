@@ -58,6 +58,7 @@ def prepare(
     source: str | os.PathLike[str] | None = None,
     tokenizer: str | os.PathLike[str] | Tokenizer = "default",
     prompt_tests: int = 1,
+    condition: str = "",
     **reader_options: Any,
 ) -> list[SplitReport]:
     """Reads a data set and writes `<out>/<split>.bin` and `<out>/<split>_raw.json`.
@@ -69,6 +70,7 @@ def prepare(
       source: A local copy of the data set.
       tokenizer: `default`, `byte`, the path of a tokenizer.json, or a tokenizer.
       prompt_tests: How many asserts a prompt shows.
+      condition: HRM-Text's condition tokens that a prompt begins with, such as `direct`.
       **reader_options: Passed to the data set's reader.
 
     Raises:
@@ -100,7 +102,7 @@ def prepare(
             folder / f"{split}.bin",
             folder / f"{split}_raw.json",
             tokenizer=loaded,
-            labels={"source": name, "split": split, "prompt_tests": str(prompt_tests)},
+            labels=_labels(name, split, prompt_tests, condition),
         )
         for split in wanted
     ]
@@ -127,6 +129,7 @@ def convert_raw_to_bin(
     *,
     tokenizer: str | os.PathLike[str] | Tokenizer = "default",
     prompt_tests: int = 1,
+    condition: str = "",
 ) -> SplitReport:
     """Makes a token file of problems in MBPP's or HumanEval's fields, or of any rows like them.
 
@@ -135,6 +138,7 @@ def convert_raw_to_bin(
       dst: The token file.
       tokenizer: As in `prepare`.
       prompt_tests: As in `prepare`.
+      condition: As in `prepare`.
 
     Raises:
       DatasetError: A row that cannot be read, or has no "code".
@@ -144,7 +148,7 @@ def convert_raw_to_bin(
         raise UsageError(f"source and destination are the same file: {dst}")
     problems = load_problems(src, require_code=True)
     label = problems[0].source if path is None else path.name
-    labels = {"source": label, "split": "", "prompt_tests": str(prompt_tests)}
+    labels = _labels(label, "", prompt_tests, condition)
     return _write_split(problems, Path(dst), None, tokenizer=_tokenizer(tokenizer), labels=labels)
 
 
@@ -166,9 +170,7 @@ def _write_split(
     tokens = _tokens_if_current(path, {**made_of, "tokenizer_sha256": tokenizer.sha256, "tool_version": __version__})
     up_to_date = tokens is not None
     if tokens is None:
-        tokens = write_token_file(
-            path, _examples(usable, tokenizer, int(labels["prompt_tests"])), tokenizer=tokenizer, metadata=made_of
-        )
+        tokens = write_token_file(path, _examples(usable, tokenizer, labels), tokenizer=tokenizer, metadata=made_of)
     if raw_path is not None and not (raw_path.is_file() and raw_path.read_bytes() == raw):
         up_to_date = False
         with atomic_write(raw_path, "wb") as file:
@@ -183,9 +185,15 @@ def _write_split(
     )
 
 
-def _examples(problems: list[Problem], tokenizer: Tokenizer, prompt_tests: int) -> Iterator[tuple[list[int], int]]:
+def _labels(source: str, split: str, prompt_tests: int, condition: str) -> dict[str, str]:
+    labels = {"source": source, "split": split, "prompt_tests": str(prompt_tests)}
+    return labels | ({"condition": condition} if condition else {})
+
+
+def _examples(problems: list[Problem], tokenizer: Tokenizer, labels: dict[str, str]) -> Iterator[tuple[list[int], int]]:
+    num_tests, condition = int(labels["prompt_tests"]), labels.get("condition", "")
     for problem in problems:
-        yield encode_example(tokenizer, problem, num_tests=prompt_tests)
+        yield encode_example(tokenizer, problem, num_tests=num_tests, condition=condition)
 
 
 def _tokens_if_current(path: Path, expected: dict[str, str]) -> int | None:

@@ -1,4 +1,4 @@
-"""The prompt protocol: `[boq] description, shown asserts [eoq] code [eoa]`.
+"""The prompt protocol: `[boq] conditions, description, shown asserts [eoq] code [eoa]`.
 
 One function each for text, prompt tokens, training example and answer, so that training, generation and evaluation
 cannot disagree. Not a chat template: there is one turn.
@@ -41,17 +41,19 @@ def render_prompt(problem: Problem, *, num_tests: int) -> str:
     return "\n".join(line for line in lines if line)
 
 
-def encode_prompt(tokenizer: Tokenizer, text: str) -> list[int]:
-    """Returns `[boq] + text + [eoq]`."""
-    return [tokenizer.boq_id, *tokenizer.encode(text), tokenizer.eoq_id]
+def encode_prompt(tokenizer: Tokenizer, text: str, *, condition: str = "") -> list[int]:
+    """Returns `[boq] + conditions + text + [eoq]`; `condition` is that of `Tokenizer.condition_ids`."""
+    return [tokenizer.boq_id, *tokenizer.condition_ids(condition), *tokenizer.encode(text), tokenizer.eoq_id]
 
 
-def encode_example(tokenizer: Tokenizer, problem: Problem, *, num_tests: int) -> tuple[list[int], int]:
+def encode_example(
+    tokenizer: Tokenizer, problem: Problem, *, num_tests: int, condition: str = ""
+) -> tuple[list[int], int]:
     """Returns prompt and answer as one sequence, and the prompt's length (up to and including eoq).
 
     The last prompt token predicts the first token of the code (HRM-Text, section 2, task-completion objective).
     """
-    prompt = encode_prompt(tokenizer, render_prompt(problem, num_tests=num_tests))
+    prompt = encode_prompt(tokenizer, render_prompt(problem, num_tests=num_tests), condition=condition)
     return [*prompt, *tokenizer.encode(problem.code), tokenizer.eoa_id], len(prompt)
 
 

@@ -23,11 +23,21 @@ from hrm_codegen.errors import ConfigError, DatasetError
 
 PAD, BOQ, EOQ, EOA = "<|pad|>", "<|boq|>", "<|eoq|>", "<|eoa|>"
 # The last four are HRM-Text's conditions; a prompt may begin with them.
-SPECIAL_TOKENS = (PAD, BOQ, EOQ, EOA, "<|direct|>", "<|cot|>", "<|synth|>", "<|noisy|>")
+CONDITIONS = ("direct", "cot", "synth", "noisy")
+SPECIAL_TOKENS = (PAD, BOQ, EOQ, EOA, *(f"<|{name}|>" for name in CONDITIONS))
 MIN_VOCAB_SIZE = len(SPECIAL_TOKENS) + 256
 
 # What sapientinc/HRM-Text calls them.
-_HRM_TEXT_NAMES = {PAD: "<|endoftext|>", BOQ: "<|im_start|>", EOQ: "<|im_end|>", EOA: "<|box_end|>"}
+_HRM_TEXT_NAMES = {
+    PAD: "<|endoftext|>",
+    BOQ: "<|im_start|>",
+    EOQ: "<|im_end|>",
+    EOA: "<|box_end|>",
+    "<|direct|>": "<|object_ref_start|>",
+    "<|cot|>": "<|object_ref_end|>",
+    "<|synth|>": "<|quad_end|>",
+    "<|noisy|>": "<|quad_start|>",
+}
 
 # Pieces that merges never cross. In this order: newlines with the indentation after them; a word with the blank or
 # underscore before it; a digit; underscores; punctuation with the blank before it, and the blank after it if a digit
@@ -61,7 +71,9 @@ class Tokenizer:
         self._json = _canonical(json_text or backend.to_str())
         self.sha256 = hashlib.sha256(self._json.encode()).hexdigest()
         self.vocab_size = int(backend.get_vocab_size(with_added_tokens=True))
-        self.pad_id, self.boq_id, self.eoq_id, self.eoa_id = (self._special(name) for name in (PAD, BOQ, EOQ, EOA))
+        self.boq_id, self.eoq_id, self.eoa_id = (self._special(name) for name in (BOQ, EOQ, EOA))
+        pad_id = self._find_special(PAD)  # nothing ever reads padding, so a tokenizer may come without
+        self.pad_id = self.eoa_id if pad_id is None else pad_id
 
     @classmethod
     def load(cls, name: str | os.PathLike[str]) -> Tokenizer:
@@ -154,12 +166,42 @@ class Tokenizer:
         known = [int(i) for i in ids if int(i) < self.vocab_size]
         return str(self._backend.decode(known, skip_special_tokens=not keep_special))
 
+    def condition_ids(self, condition: str) -> list[int]:
+        """Returns the tokens of HRM-Text's conditions (arXiv 2605.20613): what kind of answer a prompt asks for.
+
+        Args:
+          condition: Names with commas, as in `synth,cot`; empty: none.
+
+        Raises:
+          ConfigError: A name that is no condition, or that the tokenizer has no token for.
+        """
+        ids = []
+        for name in filter(None, (name.strip() for name in condition.split(","))):
+            token_id = self._find_special(f"<|{name}|>") if name in CONDITIONS else None
+            if token_id is None:
+                known = [known for known in CONDITIONS if self._find_special(f"<|{known}|>") is not None]
+                raise ConfigError(f"no condition {name!r}: this tokenizer has {', '.join(known) or 'none'}")
+            ids.append(token_id)
+        return ids
+
+    @property
+    def is_hrm_text(self) -> bool:
+        """Whether the special tokens have the names that HRM-Text's own checkpoints give them."""
+        return self.spell(self.boq_id) == _HRM_TEXT_NAMES[BOQ]
+
+    def spell(self, token_id: int) -> str:
+        """Returns a token as the vocabulary has it, for a special token its name."""
+        return str(self._backend.id_to_token(token_id))
+
     def _special(self, name: str) -> int:
-        for spelling in (name, _HRM_TEXT_NAMES[name]):
-            token_id = self._backend.token_to_id(spelling)
-            if token_id is not None:
-                return int(token_id)
-        raise DatasetError(f'the tokenizer has no special token "{name}" (nor "{_HRM_TEXT_NAMES[name]}")')
+        token_id = self._find_special(name)
+        if token_id is None:
+            raise DatasetError(f'the tokenizer has no special token "{name}" (nor "{_HRM_TEXT_NAMES[name]}")')
+        return token_id
+
+    def _find_special(self, name: str) -> int | None:
+        found = (self._backend.token_to_id(spelling) for spelling in (name, _HRM_TEXT_NAMES[name]))
+        return next((int(token_id) for token_id in found if token_id is not None), None)
 
 
 def _untrained() -> tokenizers.Tokenizer:
@@ -178,4 +220,6 @@ def _untrained() -> tokenizers.Tokenizer:
 
 
 def _canonical(text: str) -> str:
-    return json.dumps(json.loads(text), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    tree = json.loads(text)
+    tree["post_processor"] = None  # adds special tokens for programs that want them; `encode` never does
+    return json.dumps(tree, sort_keys=True, separators=(",", ":"), ensure_ascii=False)

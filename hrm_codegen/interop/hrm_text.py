@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -34,6 +35,15 @@ _LAYER = {
     ("mlp", "down"): "mlp.down_proj",
 }
 _MOST_LISTED = 8
+EMBEDDING = "model.embed_tokens.weight"
+# What HRM-Text's training program calls them, and what of it no model has.
+_UPSTREAM = {
+    "model.L_level.core.": "model.L_module.",
+    "model.H_level.core.": "model.H_module.",
+    "model.zL_init": "model.z_L_init",
+    "embed_tokens.embedding_weight": EMBEDDING,
+}
+_UPSTREAM_DROPPED = re.compile(r"model\.zH_init|model\.[HL]_level\.core\.rotary_emb\..*")
 
 
 def to_state_dict(config: ModelConfig, params: nnx.State) -> dict[str, np.ndarray]:
@@ -80,6 +90,12 @@ def from_state_dict(config: ModelConfig, state_dict: Mapping[str, Any]) -> nnx.S
     return nnx.from_flat_state(leaves)
 
 
+def translate_upstream(state_dict: Mapping[str, Any]) -> dict[str, Any]:
+    """Renames the tensors of HRM-Text's training program; other names stay as they are."""
+    kept = {name: array for name, array in state_dict.items() if not _UPSTREAM_DROPPED.fullmatch(name)}
+    return {_translate(name): array for name, array in kept.items()}
+
+
 def hash_state_dict(state_dict: Mapping[str, np.ndarray]) -> str:
     """Returns the sha256 of names, types, shapes and values, whatever the order; arrays are contiguous."""
     digest = hashlib.sha256()
@@ -118,7 +134,7 @@ def _layout(config: ModelConfig) -> dict[tuple, list[_Tensor]]:
     """Every leaf's path and the tensors in it: one, or with stacked layers one a layer, in their order."""
     dim, vocab = config.hidden_dim, config.vocab_size
     layout = {
-        ("embed",): [_Tensor(name="model.embed_tokens.weight", shape=(vocab, dim))],
+        ("embed",): [_Tensor(name=EMBEDDING, shape=(vocab, dim))],
         ("head",): [_Tensor(name="lm_head.weight", shape=(vocab, dim), transposed=True)],
     }
     if config.core in ("hrm", "trm"):
@@ -134,6 +150,11 @@ def _layout(config: ModelConfig) -> dict[tuple, list[_Tensor]]:
             )
             layout.setdefault((stack, *middle, part, leaf), []).append(tensor)
     return layout
+
+
+def _translate(name: str) -> str:
+    prefix = next((theirs for theirs in _UPSTREAM if name.startswith(theirs)), "")
+    return _UPSTREAM[prefix] + name.removeprefix(prefix) if prefix else name
 
 
 def _layers(config: ModelConfig) -> Iterator[tuple[str, str, int]]:

@@ -78,13 +78,13 @@ def _token_file(source: Source, config: Config, tokenizer: Tokenizer, target: Pa
         return _fitting(source, config, tokenizer)
     if isinstance(source, str | os.PathLike) and not _is_raw(source):
         return _fitting(_open(Path(source)), config, tokenizer)
-    num_tests = config.data.prompt_tests
+    num_tests, condition = config.data.prompt_tests, config.data.condition
     problems = load_problems(source, require_code=True)
     write_token_file(
         target,
-        (encode_example(tokenizer, problem, num_tests=num_tests) for problem in problems),
+        (encode_example(tokenizer, problem, num_tests=num_tests, condition=condition) for problem in problems),
         tokenizer=tokenizer,
-        metadata={"prompt_tests": str(num_tests)},
+        metadata={"prompt_tests": str(num_tests), "condition": condition},
     )
     return TokenFile(target)
 
@@ -107,6 +107,12 @@ def _fitting(file: TokenFile, config: Config, tokenizer: Tokenizer) -> TokenFile
         raise DatasetError(
             f"{file.path} shows {written} tests in its prompts, data.prompt_tests is {config.data.prompt_tests}: set "
             f"data.prompt_tests={written}, or make the file again with --prompt-tests {config.data.prompt_tests}"
+        )
+    begins = file.metadata.get("condition", config.data.condition if file.is_stream else "")
+    if begins != config.data.condition:
+        raise DatasetError(
+            f"the prompts of {file.path} begin with the condition {begins!r}, data.condition is "
+            f"{config.data.condition!r}: set data.condition={begins}, or make the file again with --condition"
         )
     sample = file.tokens[: 1 << 20]  # the file may be larger than memory
     if file.is_stream and int(sample.max(initial=0)) >= config.model.vocab_size:

@@ -124,7 +124,7 @@ def test_what_is_no_tokenizer(tmp_path: Path) -> None:
     (tmp_path / "bad.json").write_text("{}")
     with pytest.raises(DatasetError, match=r"not a tokenizer.json: .*bad.json"):
         Tokenizer.load(tmp_path / "bad.json")
-    with pytest.raises(DatasetError, match=r'no special token "<\|pad\|>"'):
+    with pytest.raises(DatasetError, match=r'no special token "<\|boq\|>"'):
         Tokenizer.from_json(tokenizers.Tokenizer(tokenizers.models.BPE()).to_str())
 
 

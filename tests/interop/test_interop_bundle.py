@@ -95,6 +95,9 @@ def test_bare_weights_alone_say_what_is_missing(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"config\.json is not JSON"):
         load_bundle(path)
     (tmp_path / "config.json").write_text('{"model_type": "hrm_text"}')
+    with pytest.raises(CheckpointError, match=r"config\.json: vocab_size is None, expected a positive integer; hidden"):
+        load_bundle(path)
+    (tmp_path / "config.json").write_text('{"model": 3}')
     with pytest.raises(CheckpointError, match=r"config\.json: its configuration is not one of hrm-codegen's"):
         load_bundle(path)
     (tmp_path / "config.yaml").write_text("model:\n  vocab_size: 5\n")
