@@ -21,7 +21,16 @@ from hrm_codegen.errors import CheckpointError, ModelNotFoundError, UsageError
 from hrm_codegen.interop import hub_access as access
 from hrm_codegen.interop.hub_upload import check_upload, upload, upload_file
 
-__all__ = ["HubOptions", "check_upload", "download", "is_hub_id", "split_revision", "upload", "upload_file"]
+__all__ = [
+    "HubOptions",
+    "check_upload",
+    "download",
+    "hub_place",
+    "is_hub_id",
+    "split_revision",
+    "upload",
+    "upload_file",
+]
 
 _HUB_ID = re.compile(r"[A-Za-z0-9_][\w.-]{0,95}/[A-Za-z0-9_][\w.-]{0,95}", re.ASCII)
 _FILE_SUFFIXES = (".pt", ".safetensors", ".bin", ".onnx", ".gguf", ".yaml", ".yml", ".json", ".jsonl", ".git")
@@ -72,6 +81,11 @@ def split_revision(name: str) -> tuple[str, str | None]:
     """Splits `org/name@revision`; the revision is None if there is no `@`."""
     repo_id, at, revision = name.partition("@")
     return repo_id, revision if at else None
+
+
+def hub_place(options: HubOptions) -> tuple[str, str]:
+    """Returns the server and the cache folder in use, which the environment decides."""
+    return access.endpoint(), str(access.cache_folder(options.cache_dir))
 
 
 def download(repo_id: str, options: HubOptions | None = None) -> Path:

@@ -116,7 +116,8 @@ def _commit(
     api = access.connect(token)
     try:
         with access.session():
-            repo_id = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
+            if "/" not in repo_id or not api.repo_exists(repo_id):
+                repo_id = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
             if revision is not None:
                 api.create_branch(repo_id, branch=revision, exist_ok=True)
         with access.session(access.COMMIT_PATIENCE):

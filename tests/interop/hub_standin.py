@@ -10,10 +10,14 @@ from __future__ import annotations
 import dataclasses
 import re
 import threading
+from collections.abc import Iterator
 from http.server import ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
+import pytest
 from hub_standin_routes import Handler, commit_of
+from huggingface_hub import close_session, constants
 
 TOKEN = "hf_secretsecret"  # of the user "me"
 
@@ -85,6 +89,7 @@ class HubStandin:
         """Closes the port: connections are refused from now on."""
         self.server.shutdown()
         self.server.server_close()
+        close_session()  # its threads would go on to answer on connections that are kept open
 
     def add(self, repo_id: str, files: dict[str, bytes], **kwargs: Any) -> Repository:
         """Adds a repository with these files on main."""
@@ -108,3 +113,18 @@ class HubStandin:
                     fault.times -= 1
                     return fault
         return None
+
+
+def isolated_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubStandin]:
+    """The body of a fixture: a server, an empty cache, and nothing of the user's account."""
+    from hrm_codegen.interop import find
+
+    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_HUB_CACHE", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "hf" / "token"))
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)  # which the stand-in does not speak
+    monkeypatch.setattr(find, "_downloaded", {})
+    with HubStandin() as server:
+        monkeypatch.setenv("HF_ENDPOINT", server.url)
+        yield server
