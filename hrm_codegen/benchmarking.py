@@ -6,12 +6,15 @@ that two models or two machines do the same work.
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
 
+from hrm_codegen.baselines import BaselineModel
+from hrm_codegen.baselines import benchmark_generation as benchmark_baseline
 from hrm_codegen.errors import UsageError
 from hrm_codegen.typing import Batch
 
@@ -20,13 +23,17 @@ if TYPE_CHECKING:
     from hrm_codegen.config import ModelConfig
 
 PROMPT_SHARE = 0.25
+_LOGGER = logging.getLogger("hrm_codegen.benchmarking")
 
 
-def benchmark(model: HRMCodeGen, seq_len: int = 256, batch_size: int = 8, steps: int = 10) -> dict[str, float]:
+def benchmark(
+    model: HRMCodeGen | BaselineModel, seq_len: int = 256, batch_size: int = 8, steps: int = 10
+) -> dict[str, float]:
     """Measures training and decoding.
 
     Args:
-      model: Its configuration decides optimizer, masks and dtype; its weights are not changed.
+      model: Its configuration decides optimizer, masks and dtype; its weights are not changed. A baseline is not
+        trained here, so that only its decoding is measured.
       seq_len: Tokens a row; decoding writes three quarters of it after a prompt of one quarter.
       batch_size: Rows a step, and sequences decoded together.
       steps: Train steps that are timed, after one that isn't.
@@ -34,10 +41,15 @@ def benchmark(model: HRMCodeGen, seq_len: int = 256, batch_size: int = 8, steps:
     Returns:
       `benchmark_training` and `benchmark_generation` in one dict.
     """
+    if isinstance(model, BaselineModel):
+        _LOGGER.warning("%s is not trained here: only its decoding is measured", model.config.name)
+        return benchmark_baseline(model, seq_len, batch_size)
     return benchmark_training(model, seq_len, batch_size, steps) | benchmark_generation(model, seq_len, batch_size)
 
 
-def benchmark_training(model: HRMCodeGen, seq_len: int = 256, batch_size: int = 8, steps: int = 10) -> dict[str, float]:
+def benchmark_training(
+    model: HRMCodeGen | BaselineModel, seq_len: int = 256, batch_size: int = 8, steps: int = 10
+) -> dict[str, float]:
     """Times the train step at its most expensive, with the last truncation of the gradient's warm-up.
 
     Returns:
@@ -48,6 +60,8 @@ def benchmark_training(model: HRMCodeGen, seq_len: int = 256, batch_size: int = 
     from hrm_codegen.training import make_optimizer, make_train_step
     from hrm_codegen.training.state import create_state
 
+    if isinstance(model, BaselineModel):
+        raise UsageError(f"{model.config.name} is not trained here: measure gen, its decoding")
     if min(seq_len, batch_size, steps) < 1 or seq_len < 4:
         raise UsageError(f"benchmark needs seq_len >= 4, batch_size >= 1, steps >= 1: {seq_len}, {batch_size}, {steps}")
     config = model.config
@@ -77,12 +91,16 @@ def benchmark_training(model: HRMCodeGen, seq_len: int = 256, batch_size: int = 
     }
 
 
-def benchmark_generation(model: HRMCodeGen, seq_len: int = 256, batch_size: int = 8) -> dict[str, float]:
+def benchmark_generation(
+    model: HRMCodeGen | BaselineModel, seq_len: int = 256, batch_size: int = 8
+) -> dict[str, float]:
     """Times decoding with the cache, prefill included.
 
     Returns:
-      gen_tokens_per_sec over all sequences, gen_ms_per_token of one sequence, gen_compile_sec.
+      gen_tokens_per_sec over all sequences, gen_ms_per_token of one sequence, gen_compile_sec (not of a baseline).
     """
+    if isinstance(model, BaselineModel):
+        return benchmark_baseline(model, seq_len, batch_size)
     from hrm_codegen.config import SampleConfig
     from hrm_codegen.generation import generate
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from hrm_codegen.errors import UsageError
 
 if TYPE_CHECKING:
+    from hrm_codegen.baselines import BaselineModel
     from hrm_codegen.codegen import HRMCodeGen
     from hrm_codegen.config import Config
     from hrm_codegen.data import Problem
@@ -67,7 +68,7 @@ def evaluate(
     """Scores a checkpoint, or completions made by anyone.
 
     Args:
-      ckpt: Checkpoint; None: the newest local best one.
+      ckpt: As in `load_model`.
       data: Problems: a file, a data set as `NAME` (its test split) or `NAME/SPLIT`; None: `data/mbpp/test_raw.json` if
         present, else basics.
       samples: JSONL of completions to score instead of a model's.
@@ -111,9 +112,9 @@ def sweep(
 
     `cells` has the ways, each with the folder for its results, or None. The other arguments are those of `evaluate`.
     """
-    from hrm_codegen.interop import find_bundle
+    from hrm_codegen.baselines import check_model
 
-    find_bundle(ckpt)  # a wrong name is known before data is loaded or generated
+    check_model(ckpt)  # a wrong name is known before data is loaded or generated
     box = _sandbox(sandbox)
     problems, name = load_evaluation_data(data)
     if k is not None and num_samples is not None and num_samples < max(k):  # known before the model is loaded
@@ -180,13 +181,8 @@ def generate(
         length = _given({"max_tokens": max_tokens})
         return [model.beam_search(prompt, num_beams=num_beams, **length) for prompt in prompts]
     first = model.config.sample.seed if seed is None else seed
-    options = {
-        "max_tokens": max_tokens,
-        "temperature": temperature,
-        "top_p": top_p,
-        "top_k": top_k,
-        "batch_size": batch_size,
-    }
+    options = {"max_tokens": max_tokens, "temperature": temperature, "top_p": top_p, "top_k": top_k}
+    options |= {"batch_size": batch_size}
     answers = model.generate(prompts, seeds=[first + i for i in range(len(prompts))], **_given(options))
     return [samples[0] for samples in answers]
 
@@ -231,8 +227,12 @@ def measure(
     return benchmarking.benchmark(model, seq_len, batch_size, steps)
 
 
-def load_model(ckpt: str | None, *, device: str = "auto") -> HRMCodeGen:
-    """Loads a checkpoint, or the newest local best one; the log says which."""
+def load_model(ckpt: str | None, *, device: str = "auto") -> HRMCodeGen | BaselineModel:
+    """Loads a checkpoint, a baseline (`hf:NAME`, `*.gguf`), or for None the newest local best; the log says which."""
+    from hrm_codegen.baselines import BaselineModel, is_baseline
+
+    if ckpt is not None and is_baseline(ckpt):
+        return BaselineModel.from_pretrained(ckpt, device=device)
     _start_jax(device)
     from hrm_codegen.codegen import HRMCodeGen
 

@@ -15,7 +15,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of `benchmark`."""
     parser.add_argument("what", nargs="?", choices=("train", "gen", "both"), default="both", help="default: both")
     options.add_config_options(parser)
-    checkpoint = parser.add_argument("--ckpt", metavar="FILE", help="measure this model instead of fresh weights")
+    checkpoint = parser.add_argument(
+        "--ckpt", metavar="FILE", help="measure this model, also hf:NAME or .gguf, instead of fresh weights"
+    )
     options.complete(checkpoint, options.checkpoint_paths)
     parser.add_argument("--seq-len", type=options.positive_int, default=256, metavar="N", help="tokens a row (256)")
     parser.add_argument("--batch", type=options.positive_int, default=8, metavar="N", help="rows (8)")

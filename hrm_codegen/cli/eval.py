@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of `eval`."""
-    checkpoint = parser.add_argument("--ckpt", nargs="+", metavar="FILE", help="default: the newest local best.pt")
+    checkpoint = parser.add_argument(
+        "--ckpt", nargs="+", metavar="FILE", help="checkpoints, hf:NAME or .gguf (default: the newest local best.pt)"
+    )
     options.complete(checkpoint, options.checkpoint_paths)
     parser.add_argument("--data", metavar="FILE", help="problems, or a data set's name (its test split)")
     parser.add_argument("--samples", metavar="FILE", help="score these completions (.jsonl) instead of a model's")
@@ -62,21 +64,21 @@ def run(args: argparse.Namespace) -> int:
     """Evaluates one after the other; prints the failures, then a table or JSON."""
     if args.samples is not None:
         _refuse_model_options(args)
+    from hrm_codegen.baselines import check_model
     from hrm_codegen.evaluator import render_table
     from hrm_codegen.evaluator.report import label
     from hrm_codegen.evaluator.sweep import grid, render_sweep
-    from hrm_codegen.interop import find_bundle
 
     checkpoints = args.ckpt or [None]
     if args.samples is None and len(checkpoints) > 1:
         for checkpoint in checkpoints:  # not only after the ones before it were scored
-            find_bundle(checkpoint)
+            check_model(checkpoint)
     cells = grid(_flat(args.temperature), _flat(args.top_p))
     groups: list[list[EvalResult]] = []
     with progress.listener(args) as on_event:
         for number, checkpoint in enumerate(checkpoints, start=1):
             several = args.out is not None and len(checkpoints) > 1
-            out = f"{args.out}/{number}-{Path(checkpoint).stem}" if several else args.out
+            out = f"{args.out}/{number}-{Path(checkpoint.removeprefix('hf:')).stem}" if several else args.out
             groups.append([])
             for result in _evaluate(args, checkpoint, cells, out, on_event):
                 _print_failures(result, args.show_failures)

@@ -14,7 +14,9 @@ from hrm_codegen.errors import PromptError, UsageError
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of `gen`."""
-    checkpoint = parser.add_argument("--ckpt", metavar="FILE", help="default: the newest local best.pt")
+    checkpoint = parser.add_argument(
+        "--ckpt", metavar="FILE", help="checkpoint, hf:NAME or .gguf (default: the newest local best.pt)"
+    )
     options.complete(checkpoint, options.checkpoint_paths)
     parser.add_argument("--prompt", metavar="TEXT", help="what to write; '-' or none: one prompt a line from stdin")
     options.add_sampling_options(parser)
