@@ -27,6 +27,7 @@ COMMANDS = {
 }
 MORE_COMMANDS = {
     "report": "Compare finished evaluations: leaderboard, problems, significance, HTML",
+    "push": "Upload a model or a file to the Hugging Face Hub",
     "config": "List, copy, show and check configurations",
     "demo": "From nothing to a trained, scored model in minutes (alias: quickstart)",
     "completion": "Print the shell's completion script",
