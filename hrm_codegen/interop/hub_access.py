@@ -10,6 +10,7 @@ import contextlib
 import errno
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ PATIENCE = 10.0  # seconds to wait for a connection, or for an answer
 COMMIT_PATIENCE = 120.0  # seconds to wait for an answer while the server takes a commit in
 LOG_IN = "set HF_TOKEN or run `hf auth login`"
 _MOST_LISTED = 10
+_SESSION = threading.RLock()
 _TRUE = {"1", "ON", "YES", "TRUE"}
 # Of httpx and of requests, on which earlier releases of huggingface_hub stand; by name, so that neither is imported.
 _UNREACHABLE = {"TransportError", "ConnectionError", "Timeout", "OfflineModeIsEnabled"}
@@ -61,7 +63,10 @@ def connect(token: str | bool | None) -> Any:
 
 @contextlib.contextmanager
 def session(patience: float = PATIENCE) -> Iterator[None]:
-    """Within it no request waits for ever, and there are no progress bars unless stderr is a terminal."""
+    """Within it no request waits for ever, and there are no progress bars unless stderr is a terminal.
+
+    One at a time: the timeout is that of a client which all threads share.
+    """
     from huggingface_hub.utils import (
         are_progress_bars_disabled,
         disable_progress_bars,
@@ -69,21 +74,23 @@ def session(patience: float = PATIENCE) -> Iterator[None]:
         get_session,
     )
 
-    client: Any = get_session()
-    limited = hasattr(client, "timeout")  # requests.Session, of earlier releases, has none
-    before = client.timeout if limited else None
-    hidden = not sys.stderr.isatty() and not are_progress_bars_disabled()
-    if limited:
-        client.timeout = patience
-    if hidden:
-        disable_progress_bars()
-    try:
-        yield
-    finally:
+    with _SESSION:
+        client: Any = get_session()
+        limited = hasattr(client, "timeout")  # requests.Session, of earlier releases, has none
+        before = client.timeout if limited else None
+        decided = are_progress_bars_disabled() or "HF_HUB_DISABLE_PROGRESS_BARS" in os.environ
+        hidden = not decided and not sys.stderr.isatty()
         if limited:
-            client.timeout = before
+            client.timeout = patience
         if hidden:
-            enable_progress_bars()
+            disable_progress_bars()
+        try:
+            yield
+        finally:
+            if limited:
+                client.timeout = before
+            if hidden:
+                enable_progress_bars()
 
 
 def is_unreachable(error: BaseException) -> bool:

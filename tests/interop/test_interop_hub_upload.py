@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from hub_standin import TOKEN, Fault, HubStandin, isolated_hub
+from huggingface_hub import constants
 
 from hrm_codegen.errors import CheckpointError, ModelNotFoundError, UsageError
 from hrm_codegen.interop.hub import upload, upload_file
@@ -124,3 +125,17 @@ def test_nothing_there(hub: HubStandin, tmp_path: Path) -> None:
         upload(tmp_path / "none", "me/x")
     with pytest.raises(ModelNotFoundError, match="is no file"):
         upload_file(tmp_path, "me/x")
+
+
+@pytest.mark.usefixtures("token")
+@pytest.mark.parametrize("owner", ["me", "other"])
+def test_with_xet_as_users_have_it(hub: HubStandin, folder: Path, monkeypatch, owner: str) -> None:
+    """Another code path of huggingface_hub; the weights, which it would send with XET, stay at home."""
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", False)
+    hub.add(f"{owner}/x", {})
+    if owner == "me":
+        upload(folder, "me/x", ignore_patterns="*.safetensors")
+        assert set(hub.repositories["me/x"].branches["main"]) == {"config.json", "README.md"}
+    else:
+        with pytest.raises(CheckpointError, match="no permission to upload"):
+            upload(folder, "other/x", ignore_patterns="*.safetensors")
