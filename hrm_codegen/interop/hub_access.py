@@ -11,7 +11,8 @@ import errno
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ PATIENCE = 10.0  # seconds to wait for a connection, or for an answer
 COMMIT_PATIENCE = 120.0  # seconds to wait for an answer while the server takes a commit in
 LOG_IN = "set HF_TOKEN or run `hf auth login`"
 _MOST_LISTED = 10
+_MOST_UNANSWERED = 3
 _SESSION = threading.RLock()
 _TRUE = {"1", "ON", "YES", "TRUE"}
 # Of httpx and of requests, on which earlier releases of huggingface_hub stand; by name, so that neither is imported.
@@ -62,10 +64,13 @@ def connect(token: str | bool | None) -> Any:
 
 
 @contextlib.contextmanager
-def session(patience: float = PATIENCE) -> Iterator[None]:
-    """Within it no request waits for ever, and there are no progress bars unless stderr is a terminal.
+def session(patience: float | None = None) -> Iterator[None]:
+    """Within it a dead server is given up soon, and there are no progress bars unless stderr is a terminal.
 
-    One at a time: the timeout is that of a client which all threads share.
+    One at a time: timeouts and hooks are those of a client which all threads share.
+
+    Args:
+      patience: Seconds to wait for an answer; None: `PATIENCE`.
     """
     from huggingface_hub.utils import (
         are_progress_bars_disabled,
@@ -76,21 +81,42 @@ def session(patience: float = PATIENCE) -> Iterator[None]:
 
     with _SESSION:
         client: Any = get_session()
-        limited = hasattr(client, "timeout")  # requests.Session, of earlier releases, has none
-        before = client.timeout if limited else None
+        limited = hasattr(client, "event_hooks")  # requests.Session, of earlier releases, has none
         decided = are_progress_bars_disabled() or "HF_HUB_DISABLE_PROGRESS_BARS" in os.environ
         hidden = not decided and not sys.stderr.isatty()
         if limited:
-            client.timeout = patience
+            before, hooks = client.timeout, client.event_hooks
+            client.timeout = PATIENCE if patience is None else patience
+            client.event_hooks = _limits(hooks, PATIENCE if patience is None else patience)
         if hidden:
             disable_progress_bars()
         try:
             yield
         finally:
             if limited:
-                client.timeout = before
+                client.timeout, client.event_hooks = before, hooks
             if hidden:
                 enable_progress_bars()
+
+
+def _limits(hooks: Mapping[str, list[Any]], patience: float) -> dict[str, list[Any]]:
+    """Adds to a client's hooks: no longer waits (huggingface_hub has one of a minute), and few of them in a row."""
+    unanswered: Counter[tuple[str, str]] = Counter()
+
+    def ask(request: Any) -> None:
+        waits = request.extensions.get("timeout", {})
+        for kind in ("connect", "read", "pool"):
+            waits[kind] = min(waits.get(kind) or patience, patience)
+        key = request.method, str(request.url)
+        unanswered[key] += 1
+        if unanswered[key] > _MOST_UNANSWERED:
+            raise ConnectionError(f"no answer to {_MOST_UNANSWERED} requests")
+
+    def answer(response: Any) -> None:
+        unanswered.pop((response.request.method, str(response.request.url)), None)
+
+    added = {"request": ask, "response": answer}
+    return {kind: [*hooks.get(kind, []), hook] for kind, hook in added.items()}
 
 
 def is_unreachable(error: BaseException) -> bool:

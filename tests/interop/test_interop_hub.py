@@ -131,12 +131,17 @@ def test_connection_refused(hub: HubStandin) -> None:
         assert part in message
 
 
-def test_a_server_that_does_not_answer(hub: HubStandin, monkeypatch) -> None:
-    monkeypatch.setattr(hub_access, "PATIENCE", 0.3)
-    hub.faults.append(Fault("/api/models/", "hang", times=9, value=3))
+@pytest.mark.parametrize("pattern", ["GET .*/x$", "GET .*/tree/", "HEAD .*/model.safetensors"])
+def test_a_server_that_does_not_answer(hub: HubStandin, monkeypatch, pattern: str) -> None:
+    monkeypatch.setattr(hub_access, "PATIENCE", 0.2)
+    monkeypatch.setattr(hub_access, "_MOST_UNANSWERED", 1)  # huggingface_hub sleeps between them
+    hub.add("me/x", MODEL)
+    hub.faults.append(Fault(pattern, "hang", times=99, value=2))
     start = time.monotonic()
-    assert "cannot be reached (ReadTimeout" in failure()
-    assert time.monotonic() - start < 3
+    message = failure(error=ModelNotFoundError if pattern.endswith("$") else CheckpointError)
+    assert f"{hub.url} cannot be reached" in message
+    assert ("1 of 4 files are missing: model.safetensors" in message) is ("safetensors" in pattern)
+    assert time.monotonic() - start < 8
 
 
 @pytest.mark.parametrize("fault", ["refused", "500", "close"])
@@ -257,10 +262,13 @@ def test_no_space_left(hub: HubStandin, tmp_path: Path, monkeypatch) -> None:
 def test_the_session_is_left_as_it_was(hub: HubStandin) -> None:
     from huggingface_hub.utils import are_progress_bars_disabled, get_session
 
-    before = get_session().timeout, are_progress_bars_disabled()
+    def state() -> tuple[object, ...]:
+        return get_session().timeout, get_session().event_hooks, are_progress_bars_disabled()
+
+    before = state()
     hub.add("me/x", MODEL)
     download("me/x")
-    assert (get_session().timeout, are_progress_bars_disabled()) == before
+    assert state() == before
 
 
 def test_importing_is_cheap() -> None:
