@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import logging
 import os
-import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -24,80 +22,21 @@ from numpy.typing import ArrayLike
 from hrm_codegen import config as configs
 from hrm_codegen.config import Config
 from hrm_codegen.data import Tokenizer, check_prompt, decode_answer, encode_prompt
-from hrm_codegen.errors import CheckpointError, ConfigError, DatasetError, PromptError, UsageError
+from hrm_codegen.errors import PromptError, UsageError
 from hrm_codegen.generation import beam_search, generate
 from hrm_codegen.generation.limits import answer_limits, resolve_sampling
-from hrm_codegen.interop import Bundle, find_bundle, from_state_dict, load_bundle, save_bundle, to_state_dict
-from hrm_codegen.interop.hrm_text import hash_state_dict
-from hrm_codegen.model import abstract, count_params, init, merge
-from hrm_codegen.parallel.devices import device_kind, find_device
+from hrm_codegen.model import init, merge
+from hrm_codegen.parallel.devices import find_device
+from hrm_codegen.pretrained import Pretrained
 
 Number = float | int  # `temperature=0` is what people write, and a run-time checker does not take it for a float
-_LOGGER = logging.getLogger("hrm_codegen.codegen")
 
 
-class HRMCodeGen:
+class HRMCodeGen(Pretrained):
     """Writes Python from descriptions. Safe to share between threads: they take turns on the device.
 
-    Attributes:
-      config: The configuration it was made or trained with.
-      tokenizer: Its tokenizer.
-      graphdef: The model's static graph.
-      params: Its parameters, float32, on one device.
-      metadata: Facts of the checkpoint: `path`, `step` and whatever the trainer noted; empty for a new model.
+    Its parts, loading, saving and exporting are `Pretrained`'s.
     """
-
-    def __init__(
-        self,
-        *,
-        config: Config,
-        tokenizer: Tokenizer,
-        params: nnx.State,
-        metadata: Mapping[str, Any] | None = None,
-        device: str = "auto",
-    ) -> None:
-        """Puts parameters of `config.model` on a device; most users want `from_pretrained` or `from_config`."""
-        configs.validate(config)  # what can be saved can be loaded
-        if tokenizer.vocab_size > config.model.vocab_size:
-            raise ConfigError(
-                f"model.vocab_size is {config.model.vocab_size}, too small for a tokenizer of {tokenizer.vocab_size}"
-            )
-        self.config = config
-        self.tokenizer = tokenizer
-        self.graphdef, _ = abstract(config.model)
-        self.params: nnx.State = jax.device_put(params, find_device(device))
-        self.metadata = dict(metadata or {})
-        self._lock = threading.Lock()
-
-    @classmethod
-    def from_pretrained(cls, path_or_hf_id: str | os.PathLike[str] | None, device: str = "auto") -> HRMCodeGen:
-        """Loads weights, configuration and tokenizer.
-
-        Args:
-          path_or_hf_id: A file, a directory or a run, as `interop.find_bundle` finds it; None: the newest local
-            `best.pt`. Repositories of the Hub are for a later release.
-          device: `auto`, `cpu`, `cuda` (or `gpu`), `rocm`, `tpu` or `mps`.
-
-        Raises:
-          ModelNotFoundError: Nothing there; the message has the places tried.
-          CheckpointError: It cannot be read, or its parts do not fit each other.
-          DeviceError: No such device.
-        """
-        find_device(device)  # before anything slow
-        path = find_bundle(path_or_hf_id)
-        bundle = load_bundle(path)
-        try:
-            model = cls(
-                config=bundle.config,
-                tokenizer=Tokenizer.from_json(bundle.tokenizer_json),
-                params=from_state_dict(bundle.config.model, bundle.state_dict),
-                metadata=bundle.metadata | {"path": str(path)},
-                device=device,
-            )
-        except (CheckpointError, ConfigError, DatasetError) as error:
-            raise CheckpointError(f"{path}: {error}") from error
-        _LOGGER.info("loaded %r, step %s, sha256 %.12s", model, model.metadata.get("step", "unknown"), model.sha256)
-        return model
 
     @classmethod
     def from_config(
@@ -127,20 +66,6 @@ class HRMCodeGen:
         tokenizer = tokenizer or Tokenizer.load(config.data.tokenizer)
         _, params = init(config.model, jax.random.key(seed))
         return cls(config=config, tokenizer=tokenizer, params=params, device=device)
-
-    def save_checkpoint(self, path: str | os.PathLike[str]) -> None:
-        """Writes weights, configuration and tokenizer into one file, whole or not at all.
-
-        The suffix chooses: `.pt`, which torch opens with `torch.load(path, weights_only=True)`, or `.safetensors`;
-        another one is a UsageError.
-        """
-        bundle = Bundle(
-            config=self.config,
-            tokenizer_json=self.tokenizer.to_json(),
-            state_dict=to_state_dict(self.config.model, self.params),
-            metadata={key: value for key, value in self.metadata.items() if key != "path"},
-        )
-        save_bundle(path, bundle)
 
     def generate_code(
         self,
@@ -259,32 +184,12 @@ class HRMCodeGen:
         with self._lock:
             return _logits(self.graphdef, self.params, ids.astype(np.int32), lengths.astype(np.int32))
 
-    @property
-    def num_params(self) -> int:
-        """Trainable parameters."""
-        return count_params(self.config.model)
-
-    @property
-    def device(self) -> str:
-        """`cpu`, `gpu`, `tpu` or `mps`."""
-        return device_kind(next(iter(jax.tree.leaves(self.params)[0].devices())))
-
-    @property
-    def sha256(self) -> str:
-        """Hash of the weights under their `hrm_text` names; computed anew each time."""
-        return hash_state_dict(to_state_dict(self.config.model, self.params))
-
-    def __repr__(self) -> str:
-        path = f", path={self.metadata['path']!r}" if "path" in self.metadata else ""
-        return (
-            f"HRMCodeGen(core={self.config.model.core!r}, num_params={self.num_params}, device={self.device!r}{path})"
-        )
-
     def _encode(self, prompts: Sequence[str], max_tokens: int | None) -> tuple[list[list[int]], list[int]]:
         """Returns each prompt's tokens and how long its answer may be."""
         if not all(prompt.strip() for prompt in prompts):
             raise PromptError("prompt must be non-empty and <2048 chars")
-        encoded = [encode_prompt(self.tokenizer, prompt) for prompt in prompts]
+        condition = self.config.data.condition
+        encoded = [encode_prompt(self.tokenizer, prompt, condition=condition) for prompt in prompts]
         strict = max_tokens is not None
         wanted = self.config.sample.max_tokens if max_tokens is None else max_tokens
         return encoded, answer_limits(encoded, wanted, max_seq_len=self.config.model.max_seq_len, strict=strict)

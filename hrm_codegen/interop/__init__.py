@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hrm_codegen.interop.bundle import Bundle, load_bundle, save_bundle
+    from hrm_codegen.interop.bundle import Bundle, load_bundle, normalize, save_bundle
     from hrm_codegen.interop.find import find_bundle
     from hrm_codegen.interop.hrm_text import from_state_dict, to_state_dict
     from hrm_codegen.interop.torch_file import load_torch, save_torch
@@ -20,6 +20,7 @@ _HOMES = {
     "from_state_dict": "hrm_text",
     "load_bundle": "bundle",
     "load_torch": "torch_file",
+    "normalize": "bundle",
     "save_bundle": "bundle",
     "save_torch": "torch_file",
     "to_state_dict": "hrm_text",
@@ -31,6 +32,7 @@ __all__ = [
     "from_state_dict",
     "load_bundle",
     "load_torch",
+    "normalize",
     "save_bundle",
     "save_torch",
     "to_state_dict",

@@ -97,14 +97,22 @@ def _hugging_face(path: Path, tree: Mapping[str, Any], tokenizer_json: str, tens
 
 
 def _ours(side: Path, model: ModelConfig) -> tuple[Config, dict[str, Any]]:
-    """Takes from the side file what `config.json` cannot hold, of the model only how it is computed."""
+    """Takes from the side file what `config.json` cannot hold, and of the model how it is computed."""
     tree = _read_json(side)
     if not isinstance(tree.get("config"), Mapping) or not isinstance(tree.get("metadata", {}), Mapping):
         raise CheckpointError(f"{side} has no usable config or metadata")
     config = parse_config(side, tree["config"])
     how = {name: getattr(config.model, name) for name in ("scan_layers", "gradient_checkpointing", "dtype")}
-    merged = dataclasses.replace(config, model=dataclasses.replace(model, **how))
-    return merged, dict(tree.get("metadata", {}))
+    model = dataclasses.replace(model, **how)
+    if _resolved(config.model) != model:  # else it says the same, as its author wrote it
+        config = dataclasses.replace(config, model=model)
+    return config, dict(tree.get("metadata", {}))
+
+
+def _resolved(model: ModelConfig) -> ModelConfig:
+    return dataclasses.replace(
+        model, head_dim=model.resolved_head_dim, intermediate_dim=model.resolved_intermediate_dim
+    )
 
 
 def _foreign(path: Path, model: ModelConfig, tokenizer_json: str) -> Config:

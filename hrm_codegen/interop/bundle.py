@@ -99,11 +99,23 @@ def load_bundle(path: str | os.PathLike[str]) -> Bundle:
     if path.name.endswith(INDEX_SUFFIX):
         return Bundle(**read_beside(path, read_shards(path))._asdict())
     head = read_head(path)
+    if is_safetensors(head):  # first: the length of its header may begin with the byte that begins a pickle
+        return _load_safetensors(path)
     if is_torch(head):
         return _load_torch(path)
-    if is_safetensors(head):
-        return _load_safetensors(path)
     raise CheckpointError(f"{path} is neither a torch file nor a safetensors file")
+
+
+def normalize(bundle: Bundle) -> Bundle:
+    """Returns the same model with packed names and float32 tensors, whatever the layout and type it came in.
+
+    Raises:
+      CheckpointError: The tensors do not fit the configuration.
+    """
+    from hrm_codegen.interop.hrm_text import from_state_dict, to_state_dict  # these import jax
+
+    model = bundle.config.model
+    return dataclasses.replace(bundle, state_dict=to_state_dict(model, from_state_dict(model, bundle.state_dict)))
 
 
 def _load_torch(path: Path) -> Bundle:

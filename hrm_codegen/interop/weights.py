@@ -109,7 +109,7 @@ def state_dict_in(tree: Any) -> dict[str, np.ndarray] | None:
 
 def _read_one(path: Path) -> dict[str, np.ndarray]:
     head = read_head(path)
-    if is_torch(head):
+    if is_torch(head) and not is_safetensors(head):
         tensors = state_dict_in(load_torch(path))
         if tensors is None:
             raise CheckpointError(f"{path} is a torch file without a state dict")

@@ -165,3 +165,15 @@ def test_files_that_are_no_models(tmp_path: Path) -> None:
 def test_finding_and_reading_models_does_not_import_jax() -> None:
     code = "import sys; from hrm_codegen.interop import find_bundle, load_bundle; assert 'jax' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_header_whose_length_looks_like_a_pickle(tmp_path: Path) -> None:
+    """The first byte of a safetensors file is the low one of a length; 0x80 begins a pickle, too."""
+    path = tmp_path / "model.safetensors"
+    for padding in range(256):
+        header = b'{"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}' + b" " * (padding + 256)
+        if len(header) % 256 == 0x80:
+            path.write_bytes(len(header).to_bytes(8, "little") + header + b"\0" * 4)
+    assert path.read_bytes()[:1] == b"\x80"
+    with pytest.raises(CheckpointError, match="has weights only"):
+        load_bundle(path)
