@@ -12,11 +12,15 @@ import dataclasses
 import logging
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from hrm_codegen.baselines.names import Source
-from hrm_codegen.baselines.protocols import HrmTextProtocol, PromptProtocol, TextProtocol, hrm_text_tokenizer
-from hrm_codegen.errors import CheckpointError, DeviceError, HRMCodeGenError, ModelNotFoundError
+from hrm_codegen.baselines.protocols import HrmTextProtocol, PromptProtocol, TextProtocol
+from hrm_codegen.config.schema import Config
+from hrm_codegen.data import Tokenizer
+from hrm_codegen.errors import CheckpointError, DatasetError, DeviceError, HRMCodeGenError, ModelNotFoundError
+from hrm_codegen.interop.beside import read_beside
 
 _DEVICES = {"cuda": "cuda", "gpu": "cuda", "rocm": "cuda", "mps": "mps", "cpu": "cpu"}
 _FALLBACK_VARIABLE = "HRM_CODEGEN_DEVICE_FALLBACK"
@@ -33,12 +37,14 @@ class Loaded:
       protocol: How it is asked.
       context: Tokens of prompt and answer together; None: no limit is known.
       revision: Commit of the repository that it came from.
+      config: What our own export says about its model; None: another one's.
     """
 
     model: Any
     protocol: PromptProtocol
     context: int | None
     revision: str | None
+    config: Config | None = None
 
 
 def find_torch_device(name: str = "auto") -> str:
@@ -95,11 +101,10 @@ def load(source: Source, *, device: str, token: str | None = None) -> Loaded:
         if missing:
             listed = ", ".join(missing[:_MOST_LISTED]) + (", ..." if len(missing) > _MOST_LISTED else "")
             raise CheckpointError(f"{source.path} has no weights for {len(missing)} tensors: {listed}")
+        ours: Config | None = None
         protocol: PromptProtocol
         if is_hrm_text:
-            path = transformers.utils.cached_file(place, "tokenizer.json", revision=hub["revision"], token=token)
-            prefix_lm = bool(model.config.prefix_lm)
-            protocol = HrmTextProtocol(hrm_text_tokenizer(str(path)), prefix_lm=prefix_lm)
+            ours, protocol = _hrm_text(place, prefix_lm=bool(model.config.prefix_lm), **hub)
         else:
             protocol = TextProtocol(tokenizer, _as_ids(model.generation_config.eos_token_id))
         model.generation_config = transformers.GenerationConfig()  # penalties and the like would differ by model
@@ -109,7 +114,23 @@ def load(source: Source, *, device: str, token: str | None = None) -> Loaded:
             protocol=protocol,
             context=None if context is None else int(context),
             revision=None if source.is_local else getattr(config, "_commit_hash", None),
+            config=ours,
         )
+
+
+def _hrm_text(place: str, *, prefix_lm: bool, **hub: Any) -> tuple[Config, HrmTextProtocol]:
+    """Returns how a model of ours, or of HRM-Text, was trained to be asked."""
+    from transformers.utils import cached_file
+
+    options = hub | {"_raise_exceptions_for_missing_entries": False}
+    cached_file(place, "hrm_codegen.json", **options)  # to have it beside, if there is one
+    cached_file(place, "tokenizer.json", **options)
+    beside = read_beside(Path(str(cached_file(place, "config.json", **options))), {})
+    try:
+        tokenizer = Tokenizer.from_json(beside.tokenizer_json)
+    except DatasetError as error:
+        raise CheckpointError(f"{place}: {error}") from error
+    return beside.config, HrmTextProtocol(tokenizer, prefix_lm=prefix_lm, condition=beside.config.data.condition)
 
 
 def _check_causal(source: Source, config: Any) -> None:

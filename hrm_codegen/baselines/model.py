@@ -8,7 +8,6 @@ and their like, from a folder, a GGUF file or the Hub. How such a model is asked
 from __future__ import annotations
 
 import dataclasses
-import functools
 import hashlib
 import logging
 import os
@@ -70,10 +69,13 @@ class BaselineModel:
         self.protocol = loaded.protocol
         self.context = loaded.context
         self.metadata = {**(metadata or {}), "protocol": loaded.protocol.name}
-        sample = SampleConfig()
-        if loaded.protocol.name != "hrm_text":
-            sample = dataclasses.replace(sample, max_tokens=min(MAX_TOKENS, (loaded.context or 2 * MAX_TOKENS) // 2))
-        self.config = BaselineConfig(name=f"{name} ({loaded.protocol.name})", sample=sample)
+        name = f"{name} ({loaded.protocol.name})"
+        if loaded.config is None:
+            max_tokens = min(MAX_TOKENS, (loaded.context or 2 * MAX_TOKENS) // 2)
+            self.config = BaselineConfig(name=name, sample=SampleConfig(max_tokens=max_tokens))
+        else:  # a model of ours, with the settings that it was exported with
+            ours = loaded.config
+            self.config = BaselineConfig(name=name, eval=ours.eval, sample=ours.sample, data=ours.data)
         self._lock = threading.Lock()
 
     @classmethod
@@ -182,9 +184,9 @@ class BaselineModel:
         kind = str(self.model.device.type)
         return "gpu" if kind == "cuda" else kind
 
-    @functools.cached_property
+    @property
     def sha256(self) -> str:
-        """Hash of the weights as they are used: names, types, shapes and values."""
+        """Hash of the weights as they are used: names, types, shapes and values; computed anew each time."""
         import torch
 
         digest = hashlib.sha256()

@@ -8,7 +8,8 @@ function (HumanEval). Three protocols, chosen by what the model is, and named in
 * `completion`, if it has none (GPT-2): description and asserts as a module's docstring, after which the model writes
   the module, as in InCoder and the BigCode harness. A stub stands as it is, and is part of the answer. It ends where
   `stops.end_of_program` says.
-* `hrm_text`, for models of that type, which our own export writes: `[boq] prompt [eoq]`, answer up to eoa.
+* `hrm_text`, for models of that type, which our own export writes: as in training, `[boq] conditions, prompt [eoq]`,
+  answer up to eoa.
 
 Not an optimised prompt: no examples are shown and nothing was searched for.
 """
@@ -19,11 +20,11 @@ import dataclasses
 import functools
 import re
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from hrm_codegen.baselines.stops import end_of_block, end_of_program
 from hrm_codegen.data import Tokenizer, decode_answer, encode_prompt
-from hrm_codegen.errors import CheckpointError, DatasetError
+from hrm_codegen.errors import CheckpointError
 
 _BLOCK = "```python\n"
 _STUB = re.compile(r"^(?:async[ \t]+)?def[ \t]+\w+[ \t]*\(", re.MULTILINE)
@@ -54,6 +55,7 @@ class Question:
         return self.opening + (text if end is None else text[:end])
 
 
+@runtime_checkable
 class PromptProtocol(Protocol):
     """What `decoding.py` and `BaselineModel` need to know.
 
@@ -126,15 +128,16 @@ class HrmTextProtocol:
 
     name = "hrm_text"
 
-    def __init__(self, tokenizer: Tokenizer, *, prefix_lm: bool) -> None:
-        self._tokenizer = tokenizer
+    def __init__(self, tokenizer: Tokenizer, *, prefix_lm: bool, condition: str = "") -> None:
+        """`condition` is that of `DataConfig`."""
+        self._tokenizer, self._condition = tokenizer, condition
         self.end_ids: tuple[int, ...] = (tokenizer.eoa_id,)
         self.pad_id = tokenizer.pad_id
         self.marks_prompt = prefix_lm
 
     def ask(self, prompt: str) -> Question:
         """Returns the prompt as in training."""
-        return Question(tokens=encode_prompt(self._tokenizer, prompt))
+        return Question(tokens=encode_prompt(self._tokenizer, prompt, condition=self._condition))
 
     def decode(self, tokens: Sequence[int], after: int) -> str:
         """Returns the text; nothing depends on the token before."""
@@ -173,18 +176,6 @@ def split_prompt(prompt: str) -> tuple[list[str], list[str]]:
     lines = prompt.strip().split("\n")
     first = next((number for number, line in enumerate(lines) if line.startswith("assert ")), len(lines))
     return lines[:first], lines[first:]
-
-
-def hrm_text_tokenizer(path: str) -> Tokenizer:
-    """Loads the tokenizer of an `hrm_text` model.
-
-    Raises:
-      CheckpointError: It is not one of ours or of HRM-Text's.
-    """
-    try:
-        return Tokenizer.load(path)
-    except DatasetError as error:
-        raise CheckpointError(str(error)) from error
 
 
 def _is_stub(prompt: str) -> bool:
