@@ -4,6 +4,9 @@ Why: `generate(do_sample=True)` draws a batch from one stream of random numbers,
 batch mates. Here the search is greedy, over logits that Gumbel noise was added to, row by row (the largest sum is an
 exact draw); temperature, top-k and top-p are Transformers' own. What remains of the batch is float rounding: rows of
 different lengths are padded, and a near-tie may then fall the other way. Beam search is Transformers' too.
+
+`generate` computes finished rows to the end. Most programs are short and some never end, so a batch of which half is
+finished stops, and the rest goes on as a smaller one.
 """
 
 from __future__ import annotations
@@ -15,6 +18,8 @@ from typing import Any
 
 from hrm_codegen.baselines.protocols import PromptProtocol, Question
 from hrm_codegen.config.schema import SampleConfig
+
+_MIN_HALVED = 8  # rows of a batch; in smaller ones a finished row costs less than reading the others again
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,16 +50,17 @@ def decode_rows(model: Any, protocol: PromptProtocol, rows: Sequence[Row], sampl
     """
     import torch
 
-    width = max(len(row.question.tokens) for row in rows)
-    with torch.inference_mode():
-        output = model.generate(
-            **_inputs(model, protocol, rows, width),
-            generation_config=_settings(protocol, max(row.limit for row in rows)),
-            logits_processor=_processors(rows, sampling),
-            stopping_criteria=[_Stop(protocol, rows, width)],
-        )
-    written = output[:, width:].tolist()
-    return [_answer(protocol, row, tokens) for row, tokens in zip(rows, written, strict=True)]
+    answers = [_Answer(row=row, generator=_generator(row)) for row in rows]
+    while running := [answer for answer in answers if not answer.done]:
+        inputs = _inputs(model, protocol, running)
+        with torch.inference_mode():
+            model.generate(
+                **inputs,
+                generation_config=_settings(protocol, max(each.row.limit - len(each.tokens) for each in running)),
+                logits_processor=_processors([answer.generator for answer in running], sampling),
+                stopping_criteria=[_Recorder(protocol, running, may_halve=len(running) >= _MIN_HALVED)],
+            )
+    return [_finish(protocol, answer) for answer in answers]
 
 
 def decode_beams(model: Any, protocol: PromptProtocol, question: Question, *, limit: int, num_beams: int) -> str:
@@ -62,13 +68,13 @@ def decode_beams(model: Any, protocol: PromptProtocol, question: Question, *, li
     import torch
 
     row = Row(question=question, seed=0, sample=0, limit=limit)
-    width = len(question.tokens)
+    answer = _Answer(row=row, generator=_generator(row))
     with torch.inference_mode():
         output = model.generate(
-            **_inputs(model, protocol, [row], width),
-            generation_config=_settings(protocol, limit, num_beams=num_beams),
+            **_inputs(model, protocol, [answer]), generation_config=_settings(protocol, limit, num_beams=num_beams)
         )
-    return _answer(protocol, row, output[0, width:].tolist())
+    answer.tokens = output[0, len(question.tokens) :].tolist()
+    return _finish(protocol, answer)
 
 
 def draw_seed(seed: int, sample: int) -> int:
@@ -79,10 +85,8 @@ def draw_seed(seed: int, sample: int) -> int:
 class GumbelNoise:
     """A logits processor that adds noise, so that the largest logit is a draw; each row has its own stream."""
 
-    def __init__(self, seeds: Sequence[int]) -> None:
-        import torch
-
-        self._generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    def __init__(self, generators: Sequence[Any]) -> None:
+        self._generators = generators
 
     def __call__(self, input_ids: Any, scores: Any) -> Any:
         """Returns noisy logits; drawn on the CPU, so that devices agree."""
@@ -94,39 +98,74 @@ class GumbelNoise:
         return scores - waits.clamp_min(torch.finfo(torch.float32).tiny).log().to(scores.device)
 
 
-class _Stop:
-    """A stopping criterion: a row is done at its own limit, or when its question says that the text is complete."""
+@dataclasses.dataclass(kw_only=True)
+class _Answer:
+    """A row's progress.
 
-    def __init__(self, protocol: PromptProtocol, rows: Sequence[Row], width: int) -> None:
-        self._protocol, self._rows, self._width = protocol, rows, width
-        self._done = [False] * len(rows)
+    Attributes:
+      row: What is drawn.
+      generator: Its stream of random numbers.
+      tokens: Written so far.
+      done: Whether nothing more is wanted.
+    """
+
+    row: Row
+    generator: Any
+    tokens: list[int] = dataclasses.field(default_factory=list)
+    done: bool = False
+
+
+class _Recorder:
+    """A stopping criterion that writes the tokens down.
+
+    A row is done at an end token, at its own limit, or when its question says that the text is complete; the batch
+    when all rows are, or half of them.
+    """
+
+    def __init__(self, protocol: PromptProtocol, answers: Sequence[_Answer], *, may_halve: bool) -> None:
+        self._protocol, self._answers, self._may_halve = protocol, answers, may_halve
 
     def __call__(self, input_ids: Any, scores: Any, **unused: Any) -> Any:
         import torch
 
-        written = input_ids[:, self._width :].tolist()
-        for number, (row, tokens) in enumerate(zip(self._rows, written, strict=True)):
-            if not self._done[number]:
-                text = self._protocol.decode(tokens, row.question.tokens[-1])
-                ended = tokens[-1] in self._protocol.end_ids or row.question.end(text) is not None
-                self._done[number] = ended or len(tokens) >= row.limit
-        return torch.tensor(self._done, dtype=torch.bool, device=input_ids.device)
+        for answer, token in zip(self._answers, input_ids[:, -1].tolist(), strict=True):
+            if not answer.done:
+                answer.tokens.append(token)
+                answer.done = self._is_done(answer)
+        done = [answer.done for answer in self._answers]
+        if self._may_halve and 2 * sum(done) >= len(done):
+            done = [True] * len(done)
+        return torch.tensor(done, dtype=torch.bool, device=input_ids.device)
+
+    def _is_done(self, answer: _Answer) -> bool:
+        if answer.tokens[-1] in self._protocol.end_ids or len(answer.tokens) >= answer.row.limit:
+            return True
+        question = answer.row.question
+        return question.end(self._protocol.decode(answer.tokens, question.tokens[-1])) is not None
 
 
-def _inputs(model: Any, protocol: PromptProtocol, rows: Sequence[Row], width: int) -> dict[str, Any]:
-    """Returns prompts of one width, filled up on the left."""
+def _generator(row: Row) -> Any:
     import torch
 
-    ids, mask = [], []
-    for row in rows:
-        fill = width - len(row.question.tokens)
-        ids.append([protocol.pad_id] * fill + row.question.tokens)
-        mask.append([0] * fill + [1] * len(row.question.tokens))
-    inputs = {
-        "input_ids": torch.tensor(ids, device=model.device),
-        "attention_mask": torch.tensor(mask, device=model.device),
-    }
-    return inputs | ({"token_type_ids": inputs["attention_mask"].clone()} if protocol.marks_prompt else {})
+    return torch.Generator().manual_seed(draw_seed(row.seed, row.sample))
+
+
+def _inputs(model: Any, protocol: PromptProtocol, answers: Sequence[_Answer]) -> dict[str, Any]:
+    """Returns prompts, with what is written already, of one width: filled up on the left."""
+    import torch
+
+    width = max(len(answer.row.question.tokens) + len(answer.tokens) for answer in answers)
+    ids, mask, is_prompt = [], [], []
+    for answer in answers:
+        prompt, written = answer.row.question.tokens, answer.tokens
+        fill = [0] * (width - len(prompt) - len(written))
+        ids.append([protocol.pad_id for _ in fill] + prompt + written)
+        mask.append(fill + [1] * len(prompt) + [1] * len(written))
+        is_prompt.append(fill + [1] * len(prompt) + [0] * len(written))
+    inputs = {"input_ids": ids, "attention_mask": mask}
+    if protocol.marks_prompt:
+        inputs["token_type_ids"] = is_prompt
+    return {name: torch.tensor(rows, device=model.device) for name, rows in inputs.items()}
 
 
 def _settings(protocol: PromptProtocol, limit: int, *, num_beams: int = 1) -> Any:
@@ -142,7 +181,7 @@ def _settings(protocol: PromptProtocol, limit: int, *, num_beams: int = 1) -> An
     )
 
 
-def _processors(rows: Sequence[Row], sampling: SampleConfig) -> list[Any]:
+def _processors(generators: Sequence[Any], sampling: SampleConfig) -> list[Any]:
     if sampling.temperature == 0:
         return []
     from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
@@ -152,10 +191,10 @@ def _processors(rows: Sequence[Row], sampling: SampleConfig) -> list[Any]:
         processors.append(TopKLogitsWarper(sampling.top_k))
     if sampling.top_p < 1:
         processors.append(TopPLogitsWarper(sampling.top_p))
-    return [*processors, GumbelNoise([draw_seed(row.seed, row.sample) for row in rows])]
+    return [*processors, GumbelNoise(generators)]
 
 
-def _answer(protocol: PromptProtocol, row: Row, tokens: Sequence[int]) -> str:
-    tokens = tokens[: row.limit]
+def _finish(protocol: PromptProtocol, answer: _Answer) -> str:
+    tokens, question = answer.tokens, answer.row.question
     end = next((place for place, token in enumerate(tokens) if token in protocol.end_ids), len(tokens))
-    return row.question.answer(protocol.decode(tokens[:end], row.question.tokens[-1]))
+    return question.answer(protocol.decode(tokens[:end], question.tokens[-1]))

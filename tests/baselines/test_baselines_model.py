@@ -102,7 +102,7 @@ def test_temperature_zero_is_the_greedy_search_of_transformers(model: BaselineMo
 
 def test_noise_draws_in_proportion(model: BaselineModel) -> None:
     shares = torch.tensor([0.5, 0.3, 0.2, 0.0])
-    noise = GumbelNoise([draw_seed(0, number) for number in range(4000)])
+    noise = GumbelNoise([torch.Generator().manual_seed(draw_seed(0, number)) for number in range(4000)])
     drawn = noise(None, shares.log().expand(4000, 4)).argmax(-1)
     counts = torch.bincount(drawn, minlength=4) / 4000
     assert counts[3] == 0
@@ -164,6 +164,11 @@ def test_generation_stops_early(knowing_gpt2: Path, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(model.model, "generate", spy)
     model.generate([ADD], temperature=0, max_tokens=400)
+    assert widths[0] < 60
+    others = [f"Say {number}." for number in range(3)]
+    widths.clear()
+    answers = model.generate([ADD] * 5 + others, temperature=0, max_tokens=70)
+    assert answers == [model.generate([prompt], temperature=0, max_tokens=70)[0] for prompt in [ADD] * 5 + others]
     assert widths[0] < 60
 
 
