@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -143,3 +146,26 @@ def test_a_gguf_file_that_is_none() -> None:
     Path("bad.gguf").write_bytes(b"nothing of the kind")
     with pytest.raises(CheckpointError, match=r"bad\.gguf cannot be loaded by Transformers"):
         BaselineModel.from_pretrained("hf:bad.gguf")
+
+
+def test_a_repository_of_the_hub(knowing_chat: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "interop"))
+    standin = pytest.importorskip("hub_standin")
+    with standin.HubStandin() as server:
+        server.add("org/knowing", {path.name: path.read_bytes() for path in knowing_chat.iterdir()})
+        server.faults.append(standin.Fault("additional_chat_templates", "status", times=9, value=404))  # as the Hub
+        home = {"HF_ENDPOINT": server.url, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_DISABLE_XET": "1"}
+        words = ["--prompt", ADD, "--temperature", "0"]
+        code = (
+            "import sys; from hrm_codegen.cli import main\n"
+            "for name in ('hf:org/knowing@main', 'hf:org/nothing'):\n"
+            f"    status = main(['gen', '--ckpt', name, *{words!r}])\n"
+            "sys.exit(status)"
+        )
+        told = subprocess.run(
+            [sys.executable, "-c", code], env=os.environ | home, capture_output=True, text=True, check=False
+        )
+    assert told.stdout == ANSWER, told.stderr
+    assert told.returncode == 1
+    assert "ModelNotFoundError: no folder or file 'org/nothing' here" in told.stderr
+    assert "Traceback" not in told.stderr
