@@ -78,7 +78,7 @@ class TorchHRM(nn.Module):
             token_type_ids = torch.zeros_like(input_ids)
         if position_ids is None:
             position_ids = (attention_mask.cumsum(1) - 1).clamp(min=0)[:, cached:]
-        bias = _attention_bias(self.config, attention_mask, token_type_ids)
+        bias = _attention_bias(self.config, attention_mask, token_type_ids, cached=cached)
         z_h, kept = self.model(input_ids, _rotation(self.config, position_ids), bias, past)
         logits = self.lm_head(z_h)
         return logits if past is None else (logits, kept)
@@ -204,8 +204,8 @@ class _Attention(nn.Module):
         v = packed[3]
         if past is not None:
             k, v = torch.cat([past[0], k], dim=2), torch.cat([past[1], v], dim=2)
-        scores = (q * self.head_dim**-0.5) @ k.transpose(-1, -2) + bias
-        mixed = torch.sigmoid(packed[0]) * (torch.softmax(scores, dim=-1) @ v)
+        # One operator, not its parts: the exporter then takes half the time.
+        mixed = torch.sigmoid(packed[0]) * nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=bias)
         return self.o_proj(mixed.transpose(1, 2).flatten(2)), (k, v)
 
 
@@ -240,18 +240,21 @@ def _rotate(x: Tensor, rotation: Rotation) -> Tensor:
     return x * rotation[0] + torch.cat([-second, first], dim=-1) * rotation[1]
 
 
-def _attention_bias(config: ModelConfig, attention_mask: Tensor, token_type_ids: Tensor) -> Tensor:
+def _attention_bias(
+    config: ModelConfig, attention_mask: Tensor, token_type_ids: Tensor, *, cached: int | torch.SymInt
+) -> Tensor:
     """What is added to the scores, [B, 1, T, S + T]: 0 where a query may see a key.
 
     Not minus infinity: a padding token on the left sees nothing, and a softmax of nothing would not be finite.
     """
-    total, length = attention_mask.shape[1], token_type_ids.shape[1]
-    keys = torch.arange(total, device=attention_mask.device)
-    visible = keys[None, None, :] <= keys[total - length :][None, :, None]
+    batch, length = token_type_ids.shape
+    device = token_type_ids.device
+    # Counted, not sliced from one range: the exporter would not know how long the slice is.
+    keys, queries = torch.arange(cached + length, device=device), torch.arange(length, device=device) + cached
+    visible = keys[None, None, :] <= queries[None, :, None]
     if config.mask == "prefix_lm":
         # Cached keys are before every query, so that only those of this call can be of a prompt still being read.
-        past = torch.zeros_like(attention_mask[:, : total - length])
-        visible = visible | (torch.cat([past, token_type_ids], dim=1) == 1)[:, None, :]
+        past = torch.zeros(batch, cached, dtype=torch.bool, device=device)
+        visible = visible | torch.cat([past, token_type_ids == 1], dim=1)[:, None, :]
     visible = visible & (attention_mask == 1)[:, None, :]
-    lowest = torch.finfo(torch.float32).min
-    return torch.where(visible, 0.0, lowest)[:, None]
+    return torch.where(visible, 0.0, torch.finfo(torch.float32).min)[:, None]
