@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
         check_upload()  # before anything slow
     source = interop.find_bundle(args.ckpt)
     target = Path(args.output) if args.output is not None else _beside(source, chosen)
-    if target.exists() and source.exists() and target.samefile(source):
+    if chosen.suffix and target.exists() and target.samefile(source):
         raise UsageError(f"{source} is a {chosen.suffix} file already; name another with -o")
     written = chosen.write(interop.normalize(interop.load_bundle(source)), target, args, report)
     _LOGGER.info("wrote %s (%.1f MB) from %s%s", target, _size(written.files) / 1e6, source, written.told)
