@@ -86,15 +86,17 @@ class TorchHRM(nn.Module):
     @torch.no_grad()
     def logits(self, tokens: Any, prefix_len: Any = None) -> Float[Tensor, "B T V"]:
         """Runs the plain forward on [B, T] token ids whose first `prefix_len` [B] are the prompt (None: no prompt)."""
-        ids = torch.as_tensor(tokens).long()
-        lengths = torch.zeros(len(ids)) if prefix_len is None else torch.as_tensor(prefix_len)
-        prompt = torch.arange(ids.shape[1])[None, :] < lengths[:, None]
+        device = self.lm_head.weight.device
+        ids = torch.as_tensor(tokens, device=device).long()
+        lengths = torch.as_tensor(np.zeros(len(ids)) if prefix_len is None else prefix_len, device=device)
+        prompt = torch.arange(ids.shape[1], device=device)[None, :] < lengths[:, None]
         return self(ids, token_type_ids=prompt.long())
 
     def empty_past(self, batch: int) -> list[KeyValue]:
         """Returns the cache before the first token."""
         shape = (batch, self.config.num_heads, 0, self.config.resolved_head_dim)
-        return [(torch.zeros(shape), torch.zeros(shape)) for _ in range(num_slots(self.config))]
+        empty = torch.zeros(shape, device=self.lm_head.weight.device)
+        return [(empty, empty) for _ in range(num_slots(self.config))]
 
 
 def num_slots(config: ModelConfig) -> int:
