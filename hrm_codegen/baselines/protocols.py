@@ -4,7 +4,8 @@ A prompt is what `data.render_prompt` gives: a description, then the shown asser
 function (HumanEval). Three protocols, chosen by what the model is, and named in reports:
 
 * `chat`, if the tokenizer has a chat template: one user message with the wording of the MBPP paper (arXiv 2108.07732)
-  that asks for a ```python block, whose opening the answer is given. It ends at the closing fence.
+  that asks for a ```python block, whose opening the answer is given. It ends at the closing fence, or where a
+  demonstration begins (prints, asserts), as in EvalPlus.
 * `completion`, if it has none (GPT-2): description and asserts as a module's docstring, after which the model writes
   the module, as in InCoder and the BigCode harness. A stub stands as it is, and is part of the answer. It ends where
   `stops.end_of_program` says.

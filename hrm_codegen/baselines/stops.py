@@ -17,8 +17,15 @@ _CLOSING = (")", "]", "}")
 
 
 def end_of_block(text: str) -> int | None:
-    """Returns where a fenced block ends: at its closing fence; None: it is open."""
+    """Returns where the program in a fenced block ends: at the closing fence, or where its demonstration begins.
+
+    Chat models call what they wrote, with prints and asserts of their own, which would fail the program. Functions
+    after the one that is asked for may be its helpers, and are kept.
+    """
     fence = _FENCE.search(text)
+    demonstration = end_of_program(text if fence is None else text[: fence.start()])
+    if demonstration is not None:
+        return demonstration
     return None if fence is None else fence.start()
 
 

@@ -171,6 +171,16 @@ def test_a_block_ends_at_its_fence() -> None:
     assert end_of_block("```") == 0
 
 
+def test_a_block_ends_before_its_demonstration() -> None:
+    helper = "\n\ndef helper(x):\n    return x\n\n"
+    assert end_of_block(f"{FIRST}{helper}print(add(1, 2))\n```\n") == len(FIRST + helper)
+    assert end_of_block(f"{FIRST}{helper}pri") is None
+    assert end_of_block(f"{FIRST}{helper}print(1)```") is None
+    assert end_of_block(f"{FIRST}numbers = [1]\nassert add(1, 2)\n") == len(f"{FIRST}numbers = [1]\n")
+    assert end_of_block(f"{FIRST}```\nprint(1)\n") == len(FIRST)
+    assert end_of_block("try:\n    import numpy\nexcept ImportError:\n    pass\n") is None
+
+
 @pytest.mark.parametrize(
     ("kept", "rest"),
     [
