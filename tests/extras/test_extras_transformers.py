@@ -188,7 +188,7 @@ def test_gradients_agree_at_the_last_truncation(mask, direction, tmp_path: Path)
         return -jnp.sum(log_probs * answers) / answers.sum()
 
     value, grads = jax.value_and_grad(our_loss)(ours.params)
-    assert float(value) == pytest.approx(float(loss), abs=1e-5)
+    assert float(value) == pytest.approx(loss.item(), abs=1e-5)
     packed = to_state_dict(ours.config.model, grads)
     # The embedding is scaled differently in a checkpoint of theirs, and its padding row never has a gradient.
     factor = net.config.embedding_scale / ours.config.model.hidden_dim**0.5
