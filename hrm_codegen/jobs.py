@@ -8,16 +8,14 @@ notices go to the log, results are returned. jax is imported inside the function
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hrm_codegen.errors import UsageError
+from hrm_codegen.loading import load_model, start_jax
 
 if TYPE_CHECKING:
-    from hrm_codegen.baselines import BaselineModel
-    from hrm_codegen.codegen import HRMCodeGen
     from hrm_codegen.config import Config
     from hrm_codegen.data import Problem
     from hrm_codegen.evaluator import EvalResult, JailSandbox
@@ -45,7 +43,7 @@ def train(
     Raises:
       DatasetError: If no data is named, or it isn't there.
     """
-    _start_jax(device)
+    start_jax(device)
     from hrm_codegen.codegen import HRMCodeGen
     from hrm_codegen.training import Trainer
 
@@ -104,6 +102,7 @@ def sweep(
     cells: Mapping[Cell, str | None],
     k: Sequence[int] | None = None,
     num_samples: int | None = None,
+    condition: str | None = None,
     device: str = "auto",
     sandbox: SandboxMode | None = None,
     **options: Any,
@@ -119,7 +118,7 @@ def sweep(
     problems, name = load_evaluation_data(data)
     if k is not None and num_samples is not None and num_samples < max(k):  # known before the model is loaded
         raise UsageError(f"n must be ≥ max(k): n is {num_samples}, k is {', '.join(map(str, k))}")
-    model = load_model(ckpt, device=device)
+    model = load_model(ckpt, device=device, **_given({"condition": condition}))
     from hrm_codegen import evaluator
 
     configured = model.config.eval
@@ -154,6 +153,7 @@ def generate(
     seed: int | None = None,
     batch_size: int | None = None,
     num_beams: int | None = None,
+    condition: str | None = None,
     device: str = "auto",
 ) -> list[str]:
     """Writes one program a prompt.
@@ -171,12 +171,13 @@ def generate(
       seed: Of the first prompt.
       batch_size: Sequences decoded together.
       num_beams: Beam search of this width instead of sampling.
+      condition: HRM-Text's condition tokens; None: those of the configuration.
       device: Where to compute.
 
     Returns:
       Code, in the order of the prompts.
     """
-    model = load_model(ckpt, device=device)
+    model = load_model(ckpt, device=device, condition=condition)
     if num_beams is not None:
         length = _given({"max_tokens": max_tokens})
         return [model.beam_search(prompt, num_beams=num_beams, **length) for prompt in prompts]
@@ -214,7 +215,7 @@ def measure(
     if config is None:
         model = load_model(ckpt, device=device)
     else:
-        _start_jax(device)
+        start_jax(device)
         from hrm_codegen.codegen import HRMCodeGen
 
         model = HRMCodeGen.from_config(config, device=device)
@@ -225,18 +226,6 @@ def measure(
     if what == "gen":
         return benchmarking.benchmark_generation(model, seq_len, batch_size)
     return benchmarking.benchmark(model, seq_len, batch_size, steps)
-
-
-def load_model(ckpt: str | None, *, device: str = "auto") -> HRMCodeGen | BaselineModel:
-    """Loads a checkpoint, a baseline (`hf:NAME`, `*.gguf`), or for None the newest local best; the log says which."""
-    from hrm_codegen.baselines import BaselineModel, is_baseline
-
-    if ckpt is not None and is_baseline(ckpt):
-        return BaselineModel.from_pretrained(ckpt, device=device)
-    _start_jax(device)
-    from hrm_codegen.codegen import HRMCodeGen
-
-    return HRMCodeGen.from_pretrained(ckpt, device=device)
 
 
 def load_evaluation_data(data: str | None) -> tuple[list[Problem], str]:
@@ -250,32 +239,6 @@ def load_evaluation_data(data: str | None) -> tuple[list[Problem], str]:
         data = "basics"
     is_name = "/" not in data and not Path(data).exists()
     return find_problems(data, split="test"), f"{data}/test" if is_name else data
-
-
-def enable_compile_cache() -> None:
-    """Keeps compiled programs on disk, so that only the first run of a shape waits for the compiler.
-
-    In `$HRM_CODEGEN_CACHE/jax` or `~/.cache/hrm-codegen/jax`, unless jax has a folder already
-    (`JAX_COMPILATION_CACHE_DIR`).
-    """
-    import jax
-
-    if jax.config.values["jax_compilation_cache_dir"] is None:
-        root = Path(os.environ.get("HRM_CODEGEN_CACHE") or Path.home() / ".cache" / "hrm-codegen")
-        jax.config.update("jax_compilation_cache_dir", str(root / "jax"))
-
-
-def _start_jax(device: str) -> None:
-    """Sets jax up; has to come before its first array, because a mesh is made of the default backend's devices."""
-    import jax
-
-    enable_compile_cache()
-    if device == "cpu":
-        jax.config.update("jax_platforms", "cpu")
-    elif device != "auto":
-        from hrm_codegen.parallel.devices import find_device
-
-        _LOGGER.debug("device: %s", find_device(device))
 
 
 def _sandbox(mode: SandboxMode | None) -> JailSandbox:

@@ -120,6 +120,7 @@ def _evaluate(
         max_tokens=args.max_tokens,
         seed=args.seed,
         batch_size=args.batch,
+        condition=args.condition,
         device=args.device,
         **common,
     )
@@ -130,7 +131,7 @@ def _flat(groups: Sequence[Sequence[float]] | None) -> list[float]:
 
 
 def _refuse_model_options(args: argparse.Namespace) -> None:
-    given = [name for name in ("ckpt", "n", "temperature", "top_p", "max_tokens", "seed", "batch")
+    given = [name for name in ("ckpt", "n", "temperature", "top_p", "max_tokens", "seed", "batch", "condition")
              if getattr(args, name) is not None]  # fmt: skip
     if given:
         names = ", ".join("--" + name.replace("_", "-") for name in given)

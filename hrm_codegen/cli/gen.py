@@ -50,6 +50,7 @@ def run(args: argparse.Namespace) -> int:
         seed=args.seed,
         batch_size=args.batch,
         num_beams=args.beams,
+        condition=args.condition,
         device=args.device,
     )
     with _destination(args.output) as file:

@@ -47,6 +47,7 @@ def add_sampling_options(parser: argparse.ArgumentParser, *, several: bool = Fal
         "--top-p", metavar="P", help=f"keep the likeliest tokens of this total{more}", **values(probability)
     )
     parser.add_argument("--seed", type=int, metavar="N", help="of the draws")
+    parser.add_argument("--condition", metavar="C", help="HRM-Text's condition tokens, as in synth,cot")
     parser.add_argument("--batch", type=positive_int, metavar="N", help="sequences decoded together")
 
 

@@ -100,6 +100,8 @@ def evaluate(
         },
     )
     asked = {"num_samples": count, "seed": asking.seed, "prompt_tests": asking.prompt_tests, **asking.sampling}
+    if condition := _configured(None, model, ("data", "condition"), ""):
+        asked["condition"] = condition
     judging = Judging(
         timeout=timeout, workers=workers, out=out, sandbox=sandbox, confirm_timeouts=confirm_timeouts,
         all_tests=all_tests, cache=cache, on_timeout=on_timeout, on_result=on_result, on_event=on_event,

@@ -5,7 +5,7 @@ from pathlib import Path
 import jax
 import pytest
 
-from hrm_codegen import jobs
+from hrm_codegen import jobs, loading
 from hrm_codegen.data import Problem
 from hrm_codegen.errors import ModelNotFoundError
 
@@ -20,21 +20,21 @@ def no_cache_dir():
 
 def test_compile_cache_is_in_the_cache_folder(no_cache_dir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("HRM_CODEGEN_CACHE", str(tmp_path))
-    jobs.enable_compile_cache()
+    loading.enable_compile_cache()
     assert jax.config.values["jax_compilation_cache_dir"] == str(tmp_path / "jax")
 
 
 def test_compile_cache_is_in_the_home_folder(no_cache_dir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("HRM_CODEGEN_CACHE", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
-    jobs.enable_compile_cache()
+    loading.enable_compile_cache()
     assert jax.config.values["jax_compilation_cache_dir"] == str(tmp_path / ".cache" / "hrm-codegen" / "jax")
 
 
 def test_compile_cache_that_the_user_chose_stays(monkeypatch: pytest.MonkeyPatch):
     before = jax.config.values["jax_compilation_cache_dir"]
     monkeypatch.setenv("HRM_CODEGEN_CACHE", "/elsewhere")
-    jobs.enable_compile_cache()
+    loading.enable_compile_cache()
     assert jax.config.values["jax_compilation_cache_dir"] == before is not None
 
 

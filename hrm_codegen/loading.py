@@ -1,0 +1,76 @@
+"""A model ready to be asked: jax set up for a device, compiled programs kept on disk, checkpoint or baseline loaded.
+
+What both front doors and every job do first. The order matters: a device has to be chosen before jax makes its first
+array, so jax and everything above it is imported inside the functions.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hrm_codegen.errors import UsageError
+
+if TYPE_CHECKING:
+    from hrm_codegen.baselines import BaselineModel
+    from hrm_codegen.codegen import HRMCodeGen
+
+_LOGGER = logging.getLogger("hrm_codegen.jobs")
+
+
+def load_model(ckpt: str | None, *, device: str = "auto", condition: str | None = None) -> HRMCodeGen | BaselineModel:
+    """Loads a checkpoint, a baseline (`hf:NAME`, `*.gguf`), or for None the newest local best; the log says which.
+
+    Args:
+      ckpt: Its name.
+      device: Where to compute.
+      condition: HRM-Text's condition tokens that its prompts begin with; None: those of the configuration.
+
+    Raises:
+      UsageError: A condition for a baseline, which has none.
+      ConfigError: A condition that the tokenizer does not have.
+    """
+    from hrm_codegen.baselines import BaselineModel, is_baseline
+
+    if ckpt is not None and is_baseline(ckpt):
+        if condition is not None:
+            raise UsageError(f"--condition is for HRM checkpoints, {ckpt} is asked in its own way")
+        return BaselineModel.from_pretrained(ckpt, device=device)
+    start_jax(device)
+    from hrm_codegen.codegen import HRMCodeGen
+
+    model = HRMCodeGen.from_pretrained(ckpt, device=device)
+    if condition is not None:
+        model.tokenizer.condition_ids(condition)  # known before anything is written
+        data = dataclasses.replace(model.config.data, condition=condition)
+        model.config = dataclasses.replace(model.config, data=data)
+    return model
+
+
+def enable_compile_cache() -> None:
+    """Keeps compiled programs on disk, so that only the first run of a shape waits for the compiler.
+
+    In `$HRM_CODEGEN_CACHE/jax` or `~/.cache/hrm-codegen/jax`, unless jax has a folder already
+    (`JAX_COMPILATION_CACHE_DIR`).
+    """
+    import jax
+
+    if jax.config.values["jax_compilation_cache_dir"] is None:
+        root = Path(os.environ.get("HRM_CODEGEN_CACHE") or Path.home() / ".cache" / "hrm-codegen")
+        jax.config.update("jax_compilation_cache_dir", str(root / "jax"))
+
+
+def start_jax(device: str) -> None:
+    """Sets jax up; has to come before its first array, because a mesh is made of the default backend's devices."""
+    import jax
+
+    enable_compile_cache()
+    if device == "cpu":
+        jax.config.update("jax_platforms", "cpu")
+    elif device != "auto":
+        from hrm_codegen.parallel.devices import find_device
+
+        _LOGGER.debug("device: %s", find_device(device))
