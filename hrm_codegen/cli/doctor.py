@@ -14,10 +14,20 @@ from hrm_codegen.cli import output
 from hrm_codegen.errors import HRMCodeGenError
 from hrm_codegen.version import __version__
 
-CORE = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "tokenizers", "safetensors")
+CORE = (
+    "jax",
+    "jaxlib",
+    "flax",
+    "optax",
+    "orbax-checkpoint",
+    "grain",
+    "numpy",
+    "tokenizers",
+    "safetensors",
+    "huggingface_hub",
+)
 EXTRAS = {
     "wandb": "wandb",
-    "huggingface_hub": "hub",
     "torch": "torch",
     "transformers": "hf",
     "onnxruntime": "export",
