@@ -128,8 +128,7 @@ def require(modules: tuple[str, ...]) -> None:
     missing = [module for module in modules if importlib.util.find_spec(module) is None]
     if missing:
         raise MissingExtraError(
-            f"models of Transformers and GGUF files need {' and '.join(missing)}: "
-            'pip install "hrm-codegen[hf]" accelerate'
+            f'models of Transformers and GGUF files need {" and ".join(missing)}: pip install "hrm-codegen[hf]"'
         )
 
 
