@@ -8,6 +8,7 @@ this project's own format, for the Hub; nothing else reads those.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import math
 import os
@@ -20,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from hrm_codegen import config as configs
+from hrm_codegen.config import Config
 from hrm_codegen.data import Tokenizer
 from hrm_codegen.errors import UsageError
 from hrm_codegen.interop.beside import SIDE_FILE
@@ -64,7 +66,7 @@ def write_folder(
     if reason is not None and not allow_native:
         raise UsageError(f"export hf: {reason}. export safetensors or torch keep this model as it is")
     _check_free(target)
-    bundle = normalize(bundle)
+    bundle = normalize(dataclasses.replace(bundle, config=_without_places(bundle.config)))
     _check_report(report, bundle)
     tokenizer = Tokenizer.from_json(bundle.tokenizer_json)
     card = model_card(
@@ -122,6 +124,19 @@ def _as_hrm(bundle: Bundle) -> Mapping[str, np.ndarray]:
 
 def _write_json(path: Path, tree: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(tree, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _without_places(config: Config) -> Config:
+    """Leaves out where things were on the machine of the training: the folder is made to be given away."""
+
+    def name(path: str | None) -> str | None:
+        return Path(path).name if path is not None and Path(path).is_absolute() else path
+
+    data, train = config.data, config.train
+    data = dataclasses.replace(
+        data, train=name(data.train), eval=name(data.eval), tokenizer=name(data.tokenizer) or data.tokenizer
+    )
+    return dataclasses.replace(config, data=data, train=dataclasses.replace(train, out_dir=name(train.out_dir)))
 
 
 def _check_report(report: Mapping[str, Any] | None, bundle: Bundle) -> None:

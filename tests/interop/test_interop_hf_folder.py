@@ -143,6 +143,18 @@ def test_a_report_of_other_weights_is_not_published(model: HRMCodeGen, tmp_path:
         model.export_hf(tmp_path / "f", report=report)
 
 
+def test_places_on_this_machine_are_not_given_away(tmp_path: Path) -> None:
+    data = dataclasses.replace(CONFIG.data, train=str(tmp_path / "train.bin"), eval="data/eval.bin")
+    train = dataclasses.replace(CONFIG.train, out_dir=str(tmp_path / "run"))
+    for core in ("hrm", "transformer"):
+        config = dataclasses.replace(changed(core=core), data=data, train=train)
+        folder = tmp_path / core
+        write_folder(folder, HRMCodeGen.from_config(config).to_bundle(), allow_native=True)
+        assert not any(str(tmp_path).encode() in path.read_bytes() for path in folder.iterdir())
+        again = load_bundle(folder / "model.safetensors").config
+        assert (again.data.train, again.data.eval, again.train.out_dir) == ("train.bin", "data/eval.bin", "run")
+
+
 def test_a_failing_export_leaves_the_earlier_one(model: HRMCodeGen, folder: Path, monkeypatch) -> None:
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     monkeypatch.setattr(safetensors.numpy, "save_file", lambda *_args, **_options: 1 / 0)
