@@ -42,13 +42,16 @@ def train(
 
     Raises:
       DatasetError: If no data is named, or it isn't there.
+      DeviceError: If the run has other processes, and they cannot be reached.
     """
-    start_jax(device)
+    start_jax(device, join=True)
     from hrm_codegen.codegen import HRMCodeGen
+    from hrm_codegen.parallel.distributed import leaving_on_error
     from hrm_codegen.training import Trainer
 
-    model = None if init_from is None else HRMCodeGen.from_pretrained(init_from, device=device)
-    return Trainer(model, config.data.train, config.data.eval, config).fit(resume=resume)
+    with leaving_on_error():
+        model = None if init_from is None else HRMCodeGen.from_pretrained(init_from, device=device)
+        return Trainer(model, config.data.train, config.data.eval, config).fit(resume=resume)
 
 
 def evaluate(

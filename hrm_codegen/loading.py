@@ -63,14 +63,26 @@ def enable_compile_cache() -> None:
         jax.config.update("jax_compilation_cache_dir", str(root / "jax"))
 
 
-def start_jax(device: str) -> None:
-    """Sets jax up; has to come before its first array, because a mesh is made of the default backend's devices."""
+def start_jax(device: str, *, join: bool = False) -> None:
+    """Sets jax up; has to come before its first array, because a mesh is made of the default backend's devices.
+
+    Args:
+      device: Where to compute.
+      join: Become one of several processes, if the environment says that there are others.
+
+    Raises:
+      DeviceError: No such device, or the other processes cannot be reached.
+    """
     import jax
 
     enable_compile_cache()
     if device == "cpu":
         jax.config.update("jax_platforms", "cpu")
-    elif device != "auto":
+    if join:
+        from hrm_codegen.parallel.distributed import maybe_initialize
+
+        maybe_initialize()
+    if device not in ("auto", "cpu"):
         from hrm_codegen.parallel.devices import find_device
 
         _LOGGER.debug("device: %s", find_device(device))

@@ -19,14 +19,33 @@ def batch_sharding(mesh: Mesh) -> NamedSharding:
 
 
 def put_batch(batch: T, mesh: Mesh) -> T:
-    """Moves this process's rows to its devices.
+    """Moves each device's rows to it.
 
     Args:
-      batch: A pytree of numpy arrays [rows of this process, ...].
+      batch: A pytree of numpy arrays [rows of all processes, ...], the same in each of them: which rows are a
+        process's own depends on the mesh (with `tensor` across processes, several need the same ones).
       mesh: Of all processes.
 
     Returns:
-      The same tree of global arrays [rows of all processes, ...], sharded by `batch_sharding`.
+      The same tree of global arrays, sharded by `batch_sharding`.
     """
     sharding = batch_sharding(mesh)
-    return jax.tree.map(lambda x: jax.make_array_from_process_local_data(sharding, np.asarray(x)), batch)
+
+    return jax.tree.map(lambda x: _place(x, sharding), batch)
+
+
+def put_tree(tree: T, shardings: Any) -> T:
+    """Places arrays of this process, which all processes have alike, over the devices of all.
+
+    Args:
+      tree: Arrays; they stay usable.
+      shardings: A tree of shardings.
+    """
+    if jax.process_count() == 1:
+        return jax.device_put(tree, shardings)
+    return jax.tree.map(_place, tree, shardings)  # device_put would want a transfer between processes
+
+
+def _place(x: Any, sharding: NamedSharding) -> jax.Array:
+    local = np.asarray(x)
+    return jax.make_array_from_callback(local.shape, sharding, local.__getitem__)

@@ -103,10 +103,10 @@ class Loop:
         """
         train = self.setup.config.train
         started = time.monotonic()
-        reason = stop.reason
+        reason = stop.poll()
         while self.step < train.num_steps and not reason:
             self._train_step()
-            reason = stop.reason
+            reason = stop.poll()
             if reason in SIGNALS:
                 break  # whoever sent it may not wait for a validation
             last = reason is not None or self.step == train.num_steps

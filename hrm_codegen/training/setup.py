@@ -19,7 +19,7 @@ from hrm_codegen.config import Config
 from hrm_codegen.data import TokenFile, make_loader
 from hrm_codegen.errors import ConfigError
 from hrm_codegen.model import abstract, bp_schedule
-from hrm_codegen.parallel import make_mesh, shardings
+from hrm_codegen.parallel import make_mesh, put_tree, shardings
 from hrm_codegen.training import checkpoints
 from hrm_codegen.training.optimizer import make_optimizer
 from hrm_codegen.training.state import TrainState, create_state
@@ -37,7 +37,7 @@ class Setup:
       eval_step: See `make_eval_step`.
       create: Parameters to the first state, placed on the mesh.
       abstract_state: Shapes and shardings of the state.
-      train_data: Endless batches of this process's rows.
+      train_data: Endless batches of the rows of all processes.
       eval_data: Validation batches, each document once; None: no validation.
       bp_schedule: (first step, K) pairs, ascending.
     """
@@ -54,7 +54,7 @@ class Setup:
 
     def fresh_state(self, params: Any) -> TrainState:
         """Returns the state before the first step, on the mesh; `params` stay usable."""
-        return self.create(jax.device_put(params, shardings(params, self.mesh)))
+        return self.create(put_tree(params, shardings(params, self.mesh)))
 
     def bp_passes(self, step: int) -> int | None:
         """Returns K at a step (counted from 0)."""
@@ -65,15 +65,12 @@ def make_setup(config: Config, train_file: TokenFile, eval_file: TokenFile | Non
     """Prepares a run.
 
     Raises:
-      ConfigError: The batch does not divide into microbatches, devices or processes.
+      ConfigError: The batch does not divide into microbatches or devices.
       DatasetError: A data file has no usable document.
     """
-    train, num_processes = config.train, jax.process_count()
-    if train.batch_size % (train.grad_accum * num_processes):
-        raise ConfigError(
-            f"train.batch_size {train.batch_size} does not divide by train.grad_accum {train.grad_accum}"
-            + f" times {num_processes} processes" * (num_processes > 1)
-        )
+    train = config.train
+    if train.batch_size % train.grad_accum:
+        raise ConfigError(f"train.batch_size {train.batch_size} does not divide by train.grad_accum {train.grad_accum}")
     mesh = make_mesh(config.mesh, microbatch=train.batch_size // train.grad_accum)
     graphdef, params = abstract(config.model)
     tx, schedule = make_optimizer(config.optim, train.num_steps, params)
@@ -88,19 +85,19 @@ def make_setup(config: Config, train_file: TokenFile, eval_file: TokenFile | Non
         eval_step=make_eval_step(graphdef),
         create=jax.jit(create, out_shardings=placement),
         abstract_state=checkpoints.abstract(shapes, placement),
+        # Every process reads all rows and `put_batch` takes its own: the batches, and the position that a checkpoint
+        # keeps, then do not depend on the number of processes. Reading is cheap next to a step.
         train_data=loader(
             train_file,
-            batch_size=train.batch_size // num_processes,
+            batch_size=train.batch_size,
             seed=train.seed,
             loss_on_prompt=config.data.loss_on_prompt,
-            shard=(jax.process_index(), num_processes),
         ),
-        # Every process reads the whole set: shards may differ in length, and a collective would then wait for ever.
         eval_data=None
         if eval_file is None
         else loader(
             eval_file,
-            batch_size=train.batch_size // train.grad_accum // num_processes,
+            batch_size=train.batch_size // train.grad_accum,
             seed=0,
             loss_on_prompt=config.data.loss_on_prompt,
             shuffle=False,

@@ -11,9 +11,14 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
+import jax
+
+from hrm_codegen.parallel.distributed import Agreement
+
 _log = logging.getLogger("hrm_codegen.training")
 
 SIGNALS = ("SIGTERM", "Ctrl-C")  # the reasons that cannot wait
+_REASONS = (None, "time limit", "Ctrl-C", "SIGTERM")  # a later one prevails
 
 
 class StopRequest:
@@ -32,6 +37,7 @@ class StopRequest:
         self._signal: str | None = None
         self._deadline = float("inf")
         self._previous: dict[int, Any] = {}
+        self._agree: Agreement | None = None
 
     def __enter__(self) -> StopRequest:
         if self._limit is not None:
@@ -53,6 +59,17 @@ class StopRequest:
         if self._signal:
             return self._signal
         return "time limit" if self._clock() >= self._deadline else None
+
+    def poll(self) -> str | None:
+        """Returns the reason that holds for all processes of a run, who stop at the same step.
+
+        Everyone has to ask equally often. With several processes the answer is a call late.
+        """
+        if jax.process_count() == 1:
+            return self.reason
+        if self._agree is None:
+            self._agree = Agreement()
+        return _REASONS[self._agree(_REASONS.index(self.reason))]
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         del frame

@@ -20,6 +20,7 @@ from hrm_codegen.config import Config, from_dict, load, to_yaml, validate
 from hrm_codegen.config.files import atomic_write
 from hrm_codegen.errors import CheckpointError, ConfigError
 from hrm_codegen.model import abstract
+from hrm_codegen.parallel import distributed
 from hrm_codegen.training import memory, runs
 from hrm_codegen.training.checkpoints import CheckpointStore
 from hrm_codegen.training.export import adopt_best
@@ -110,6 +111,8 @@ class Trainer:
         """
         config = self.config
         paths = runs.find_run(config, resume) if resume else runs.new_run(config)
+        distributed.barrier("run")  # nobody writes before all have looked: they must find the same run
+        distributed.log_to(paths.run_dir / "logs")
         while True:
             try:
                 results = self._fit(config, paths, resume=bool(resume))
@@ -131,8 +134,9 @@ class Trainer:
         stop = StopRequest(time_limit_minutes=config.train.time_limit_minutes)
         with stop, CheckpointStore(paths.state, keep=config.train.keep_checkpoints) as store:
             loop = self._make_loop(setup, paths, store, resume=resume)
-            with atomic_write(paths.config) as file:
-                file.write(to_yaml(config))
+            if jax.process_index() == 0:
+                with atomic_write(paths.config) as file:
+                    file.write(to_yaml(config))
             try:
                 return loop.run(stop)
             finally:
