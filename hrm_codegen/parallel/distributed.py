@@ -20,6 +20,7 @@ import os
 import re
 import socket
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -95,18 +96,21 @@ def maybe_initialize() -> None:
     _divert_stdout()
     if job.address is not None and job.process_id != 0:
         _wait_for(job.address, timeout)
-    try:
-        if job.address is None:
-            jax.distributed.initialize(initialization_timeout=timeout)
-        else:
-            jax.distributed.initialize(
-                job.address, job.num_processes, job.process_id, job.local_device_ids,
-                cluster_detection_method="deactivate", initialization_timeout=timeout,
-            )  # fmt: skip
-        index, count = jax.process_index(), jax.process_count()
-    except (RuntimeError, OSError) as error:
-        atexit.register(_leave, DeviceError.exit_code)
-        raise DeviceError(_unreachable(job, timeout, error)) from error
+    # jax's own deadline ends in an abort from C++; ours comes first, and says what to look at.
+    patience = timeout + 60
+    with _deadline(timeout, _unmet(job, timeout)):
+        try:
+            if job.address is None:
+                jax.distributed.initialize(initialization_timeout=patience)
+            else:
+                jax.distributed.initialize(
+                    job.address, job.num_processes, job.process_id, job.local_device_ids,
+                    cluster_detection_method="deactivate", initialization_timeout=patience,
+                )  # fmt: skip
+            index, count = jax.process_index(), jax.process_count()
+        except (RuntimeError, OSError) as error:
+            atexit.register(_leave, DeviceError.exit_code)
+            raise DeviceError(f"{job.where}: {str(error).partition(chr(10))[0]}") from error
     _mark_console(index)
     if index != 0:
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 (as long as the process)
@@ -186,7 +190,7 @@ def _explicit(environ: Mapping[str, str]) -> Job | None:
     if index >= count:
         raise DeviceError(f"process {index} of JAX_NUM_PROCESSES={count}: they are numbered from 0 to {count - 1}")
     in_pod = "JAX_PROCESS_ID" not in environ
-    return Job("the indexed job" if in_pod else "JAX_NUM_PROCESSES", address, count, index) if count > 1 else None
+    return Job("the indexed job" if in_pod else "this run", address, count, index) if count > 1 else None
 
 
 def _number(environ: Mapping[str, str], *names: str) -> int:
@@ -261,13 +265,29 @@ def _wait_for(address: str, timeout: int) -> None:
         time.sleep(0.2)
 
 
-def _unreachable(job: Job, timeout: int, error: Exception) -> str:
-    first = str(error).partition("\n")[0]
-    others = "the others" if job.num_processes is None else f"the other {job.num_processes - 1}"
+def _unmet(job: Job, timeout: int) -> str:
+    count = "" if job.num_processes is None else f"{job.num_processes} "
     return (
-        f"{others} of {job.where} did not meet at {job.address or 'process 0'} within {timeout} s ({first}): look "
-        f"whether all of them started, with the same number; {TIMEOUT_VARIABLE}=SECONDS waits longer"
+        f"not all {count}processes of {job.where} met at {job.address or 'process 0'} within {timeout} s: look whether "
+        f"each of them started, with the same address and number; {TIMEOUT_VARIABLE}=SECONDS waits longer"
     )
+
+
+@contextlib.contextmanager
+def _deadline(seconds: float, message: str) -> Iterator[None]:
+    """Ends the process with a message if the block, which nothing can interrupt, takes longer."""
+
+    def give_up() -> None:
+        _LOGGER.error("%s", DeviceError(message).render(), extra={"exit_code": DeviceError.exit_code})
+        _leave(DeviceError.exit_code)
+
+    timer = threading.Timer(seconds, give_up)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _divert_stdout() -> None:
