@@ -33,7 +33,11 @@ run() {
 
 if [[ -n "${TPU_TYPE:-}" ]]; then
   devices=(--tpu-type="$TPU_TYPE" --num-slices="${SLICES:-1}")
+  join=""
 else
+  # xpk's own names, for the pods of GPU nodes
+  join="if [ \"\$NNODES\" -gt 1 ]; then export JAX_COORDINATOR_ADDRESS=\$JAX_COORDINATOR_IP:\$JAX_COORDINATOR_PORT \
+JAX_NUM_PROCESSES=\$NNODES JAX_PROCESS_ID=\$NODE_RANK; fi; "
   devices=(--device-type="$DEVICE_TYPE" --num-nodes="${NODES:-1}")
 fi
 location=()
@@ -47,7 +51,7 @@ fi
 # Training saves and ends well on SIGTERM; 143 tells the cluster that there is more to do.
 arguments="$(printf '%q ' train -c "$CONFIG" --out "$OUT" "$@")"
 state="$(printf '%q' "$OUT/state")"
-command="resume=; if [ -n \"\$(find $state -maxdepth 1 -regex '.*/[0-9]+' 2>/dev/null)\" ]; then resume=--resume; fi; \
+command="${join}resume=; if [ -n \"\$(find $state -maxdepth 1 -regex '.*/[0-9]+' 2>/dev/null)\" ]; then resume=--resume; fi; \
 stopped=; trap 'stopped=1; kill -TERM \$child' TERM; \
 python -m hrm_codegen $arguments \$resume & child=\$!; wait \$child; code=\$?; \
 if [ -n \"\$stopped\" ]; then wait \$child; code=143; fi; exit \$code"
