@@ -31,6 +31,7 @@ MORE_COMMANDS = {
     "config": "List, copy, show and check configurations",
     "demo": "From nothing to a trained, scored model in minutes (alias: quickstart)",
     "completion": "Print the shell's completion script",
+    "plan": "Compile ahead of time for accelerators that are not here",
     "doctor": "Show versions, devices, sandbox and extras",
 }
 ALIASES = {"demo": ["quickstart"]}
