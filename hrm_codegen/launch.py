@@ -93,7 +93,7 @@ def plan(args: argparse.Namespace, rest: Sequence[str]) -> list[Process]:
             first = local * args.gpus
             environ["JAX_LOCAL_DEVICE_IDS"] = ",".join(map(str, range(first, first + args.gpus)))
         else:
-            environ |= {"JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": str(args.devices)}
+            environ |= {"JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": str(args.devices or 1)}
         processes.append(Process(index=index, environ=environ, command=[sys.executable, "-m", args.module, *rest]))
     return processes
 
@@ -183,7 +183,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--processes", type=_positive, default=2, metavar="N", help="of this machine (2)")
     devices = parser.add_mutually_exclusive_group()
-    devices.add_argument("--devices", type=_positive, default=1, metavar="N", help="virtual CPU devices a process (1)")
+    devices.add_argument("--devices", type=_positive, metavar="N", help="virtual CPU devices a process (1)")
     devices.add_argument("--gpus", type=_positive, metavar="N", help="GPUs a process, instead")
     parser.add_argument("--coordinator", metavar="HOST:PORT", help="of process 0 (a free port of this machine)")
     parser.add_argument("--machines", type=_positive, default=1, metavar="N", help="that run this command (1)")
