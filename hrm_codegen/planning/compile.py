@@ -233,15 +233,16 @@ def _compile(lowered: Any, target: Target) -> tuple[Memory, str, float | None]:
     try:
         compiled = lowered.compile(compiler_options=_OPTIONS[target.chip.platform] or None)
     except jax.errors.JaxRuntimeError as error:
-        used = re.search(r"[Uu]sed ([\d.]+)([KMGT]) of ([\d.]+)([KMGT])", str(error))
-        if "RESOURCE_EXHAUSTED" not in str(error) or used is None:
+        if "RESOURCE_EXHAUSTED" not in str(error):
             raise HRMCodeGenError(f"the compiler for {target.name} failed: {str(error)[:2000]}") from error
-        need = int(float(used[1]) * _UNITS[used[2]])
-        return Memory(arguments=0, temporaries=0, peak=need), "", None
-    need = compiled.memory_analysis()
-    total = need.argument_size_in_bytes + need.output_size_in_bytes + need.temp_size_in_bytes
-    peak = getattr(need, "peak_memory_in_bytes", 0) or total - need.alias_size_in_bytes
-    memory = Memory(arguments=need.argument_size_in_bytes, temporaries=need.temp_size_in_bytes, peak=peak)
+        # libtpu: "(15.76G) exceeds available HBM (15.75G)", once "Used 15.76G of 15.75G hbm".
+        used = re.search(r"([\d.]+)([KMGT])\)? (?:exceeds|of) ", str(error))
+        need = int(float(used[1]) * _UNITS[used[2]]) if used else 0
+        return Memory(arguments=0, temporaries=0, peak=max(need, target.usable_bytes + 1)), "", None
+    stats = compiled.memory_analysis()
+    total = stats.argument_size_in_bytes + stats.output_size_in_bytes + stats.temp_size_in_bytes
+    peak = getattr(stats, "peak_memory_in_bytes", 0) or total - stats.alias_size_in_bytes
+    memory = Memory(arguments=stats.argument_size_in_bytes, temporaries=stats.temp_size_in_bytes, peak=peak)
     cost = compiled.cost_analysis() or {}
     return memory, compiled.as_text(), cost.get("flops")
 

@@ -175,12 +175,12 @@ class _Walk:
         if devices > 1:
             self.collectives[op, devices, size] += times  # type: ignore[assignment]
 
-    def _memory_bytes(self, instruction: _Instruction, computation: _Computation) -> float:
+    def _memory_bytes(self, instruction: _Instruction, computation: _Computation) -> int:
         op = instruction.op
         if op in _FREE or (
             op.endswith("-start") or (op.endswith("-done") and op.removesuffix("-done") in _COLLECTIVES)
         ):
-            return 0.0
+            return 0
         result = shape_bytes(instruction.shape, main_memory_only=True)
         operands = [computation[name] for name in instruction.operands if name in computation]
         sizes = [shape_bytes(operand.shape, main_memory_only=True) for operand in operands]
@@ -199,13 +199,13 @@ class _Walk:
             result -= sum(shape_bytes(f"s8[{size}]") for size in re.findall(r"\bs8\[(\d+)\]", instruction.shape))
         return result + sum(sizes)
 
-    def _fusion_bytes(self, inner: _Computation, result: int, sizes: list[int]) -> float:
+    def _fusion_bytes(self, inner: _Computation, result: int, sizes: list[int]) -> int:
         """Charges slices for parameters that are only sliced, and updates for results that are updated in place."""
         users: dict[str, list[_Instruction]] = collections.defaultdict(list)
         for instruction in inner.values():
             for name in instruction.operands:
                 users[name].append(instruction)
-        total = 0.0
+        total = 0
         for instruction in inner.values():
             if instruction.op == "parameter" and int(instruction.inside) < len(sizes):
                 size = sizes[int(instruction.inside)]

@@ -189,5 +189,5 @@ class Plan:
         return rows
 
 
-def _gib(num_bytes: float) -> str:
+def _gib(num_bytes: int) -> str:
     return f"{num_bytes / GIB:.2f} GiB"

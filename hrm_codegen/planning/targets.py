@@ -141,20 +141,20 @@ CHIPS = {
              memory_bandwidth=1638e9, link_bandwidth=400e9),
         # NVIDIA A100 data sheet, SXM: 312 TFLOPS, NVLink 600 GB/s; 40 GB at 1555 GB/s, 80 GB at 2039 GB/s.
         # DGX A100: one 200 Gb/s network port a GPU.
-        Chip(name="a100", platform="cuda", memory_bytes=40 * 2**30, usable=1, flops=312e12,
+        Chip(name="a100", platform="cuda", memory_bytes=40 * 2**30, usable=1.0, flops=312e12,
              memory_bandwidth=1555e9, link_bandwidth=300e9, network_bandwidth=25e9, cuda=_A100),
-        Chip(name="a100-80gb", platform="cuda", memory_bytes=80 * 2**30, usable=1, flops=312e12,
+        Chip(name="a100-80gb", platform="cuda", memory_bytes=80 * 2**30, usable=1.0, flops=312e12,
              memory_bandwidth=2039e9, link_bandwidth=300e9, network_bandwidth=25e9,
              cuda=dataclasses.replace(_A100, device="NVIDIA A100-SXM4-80GB")),
         # NVIDIA H100 data sheet, SXM: 1979 TFLOPS with sparsity, 80 GB, 3.35 TB/s, NVLink 900 GB/s.
         # DGX H100: one 400 Gb/s network port a GPU.
-        Chip(name="h100", platform="cuda", memory_bytes=80 * 2**30, usable=1, flops=989.5e12,
+        Chip(name="h100", platform="cuda", memory_bytes=80 * 2**30, usable=1.0, flops=989.5e12,
              memory_bandwidth=3350e9, link_bandwidth=450e9, network_bandwidth=50e9, cuda=_H100),
         # NVIDIA Ada GPU architecture white paper: 165.2 TFLOPS with float32 accumulation, 24 GB, 1008 GB/s, PCIe 4 x16.
-        Chip(name="4090", platform="cuda", memory_bytes=24 * 2**30, usable=1, flops=165.2e12,
+        Chip(name="4090", platform="cuda", memory_bytes=24 * 2**30, usable=1.0, flops=165.2e12,
              memory_bandwidth=1008e9, link_bandwidth=32e9, cuda=_RTX_4090),
         # This machine's CPU devices with made-up round peaks: a rehearsal of the whole way, not a prediction.
-        Chip(name="cpu", platform="cpu", memory_bytes=4 * 2**30, usable=1, flops=1e11,
+        Chip(name="cpu", platform="cpu", memory_bytes=4 * 2**30, usable=1.0, flops=1e11,
              memory_bandwidth=1e10, link_bandwidth=1e9),
     )
 }  # fmt: skip
