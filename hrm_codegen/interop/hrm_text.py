@@ -84,8 +84,10 @@ def from_state_dict(config: ModelConfig, state_dict: Mapping[str, Any]) -> nnx.S
     layout = _layout(config)
     leaves = []
     for path, leaf in nnx.to_flat_state(shapes):
-        arrays = [tensor.from_torch(reader.take(tensor)) for tensor in layout[path]]
-        leaves.append((path, leaf.replace(np.stack(arrays) if layout[path][0].layer is not None else arrays[0])))
+        stacked = layout[path][0].layer is not None
+        shape = leaf.shape[1:] if stacked else leaf.shape
+        arrays = [tensor.from_torch(reader.take(tensor), shape) for tensor in layout[path]]
+        leaves.append((path, leaf.replace(np.stack(arrays) if stacked else arrays[0])))
     reader.check(config)
     return nnx.from_flat_state(leaves)
 
@@ -112,7 +114,7 @@ class _Tensor:
     Attributes:
       name: Its packed name.
       shape: In the state dict.
-      transposed: The leaf is [in, out].
+      transposed: The leaf is [in, out, ...].
       layer: Index into a leaf of stacked layers; None: the leaf is of one layer.
     """
 
@@ -124,10 +126,11 @@ class _Tensor:
     def to_torch(self, leaf: np.ndarray) -> np.ndarray:
         if self.layer is not None:
             leaf = leaf[self.layer]
-        return leaf.T if self.transposed else leaf
+        # Inputs are the first axis of a leaf, and its outputs may be several axes: packed parts, heads.
+        return leaf.reshape(leaf.shape[0], -1).T if self.transposed else leaf
 
-    def from_torch(self, array: np.ndarray) -> np.ndarray:
-        return array.T if self.transposed else array
+    def from_torch(self, array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+        return (array.T if self.transposed else array).reshape(shape)
 
 
 def _layout(config: ModelConfig) -> dict[tuple, list[_Tensor]]:

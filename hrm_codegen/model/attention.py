@@ -16,6 +16,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from hrm_codegen.config.schema import MaskKind, ModelConfig
 from hrm_codegen.model.layers import matrix_init, rotate
+from hrm_codegen.model.names import place
 
 
 class KeyValue(NamedTuple):
@@ -73,21 +74,22 @@ class Attention(nnx.Module):
         self.num_heads, self.head_dim = config.num_heads, config.resolved_head_dim
         width = self.num_heads * self.head_dim
         # One product for gate, query, key and value, in the order of hrm_text's packed `gqkv_proj`.
-        self.gqkv = nnx.Param(matrix_init(rngs.params(), (config.hidden_dim, 4 * width), jnp.float32))
+        # Their axis and the heads' are axes of the leaf, so that a mesh can split the heads of all four alike.
+        gqkv = matrix_init(rngs.params(), (config.hidden_dim, 4 * width), jnp.float32)
+        self.gqkv = nnx.Param(gqkv.reshape(config.hidden_dim, 4, self.num_heads, self.head_dim))
         self.out = nnx.Param(matrix_init(rngs.params(), (width, config.hidden_dim), jnp.float32))
 
     def __call__(
         self, x: Float[Array, "B T D"], context: Context, cache: KeyValue | None = None
     ) -> tuple[Float[Array, "B T D"], KeyValue]:
         """Returns the layer's output, and its keys and values including those of the cache."""
-        batch, length, _ = x.shape
-        packed = jnp.einsum("BTD,DF->BTF", x, self.gqkv[...].astype(x.dtype))
-        gate, q, k, v = jnp.moveaxis(packed.reshape(batch, length, 4, self.num_heads, self.head_dim), 2, 0)
+        packed = jnp.einsum("BTD,DCNH->BTCNH", x, place(self.gqkv[...].astype(x.dtype), "gqkv"))
+        gate, q, k, v = jnp.moveaxis(packed, 2, 0)
         q, k = rotate(q, context.cos, context.sin), rotate(k, context.cos, context.sin)
         if cache is not None:
             assert context.slot is not None, "a cache needs a slot"
             k = jax.lax.dynamic_update_slice_in_dim(cache.k, k, context.slot, axis=1)
             v = jax.lax.dynamic_update_slice_in_dim(cache.v, v, context.slot, axis=1)
         mixed = jax.nn.sigmoid(gate) * attend(q, k, v, context.mask)
-        merged = mixed.reshape(batch, length, self.num_heads * self.head_dim)
-        return jnp.einsum("BTF,FD->BTD", merged, self.out[...].astype(x.dtype)), KeyValue(k, v)
+        weight = place(self.out[...].astype(x.dtype).reshape(self.num_heads, self.head_dim, -1), "out")
+        return jnp.einsum("BTNH,NHD->BTD", mixed, weight), KeyValue(k, v)

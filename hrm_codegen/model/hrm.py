@@ -16,6 +16,7 @@ from hrm_codegen.config.schema import ModelConfig
 from hrm_codegen.model.attention import Context, KeyValue, attention_mask
 from hrm_codegen.model.cache import Cache, grow
 from hrm_codegen.model.layers import compute_dtype, embed_init, matrix_init, rope_tables, state_init
+from hrm_codegen.model.names import place
 from hrm_codegen.model.schedule import CycleGroup, cycle_groups, num_passes
 from hrm_codegen.model.stack import Stack
 
@@ -124,11 +125,12 @@ class HRM(nnx.Module):
 
     def _embed(self, tokens: Array) -> Array:
         scale = self.config.hidden_dim**0.5
-        return (jnp.take(self.embed[...], tokens, axis=0) * scale).astype(compute_dtype(self.config))
+        rows = jnp.take(place(self.embed[...], "embed"), tokens, axis=0)
+        return place((rows * scale).astype(compute_dtype(self.config)), "residual")
 
     def _logits(self, z_h: Array) -> Array:
-        head = self.head[...].astype(z_h.dtype)
-        return jnp.einsum("BTD,DV->BTV", z_h, head, preferred_element_type=jnp.float32)
+        head = place(self.head[...].astype(z_h.dtype), "head")
+        return place(jnp.einsum("BTD,DV->BTV", z_h, head, preferred_element_type=jnp.float32), "logits")
 
     def _initial_z_l(self, x: Array) -> Array:
         # Fixed, never trained: hrm_text keeps it as a buffer.

@@ -14,6 +14,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from hrm_codegen.config.schema import ModelConfig
+from hrm_codegen.model.names import place
 
 # A [fan_in, fan_out] matrix with standard deviation 1 / sqrt(fan_in), truncated at two sigma and corrected for it.
 matrix_init = jax.nn.initializers.variance_scaling(1.0, "fan_in", "truncated_normal")
@@ -61,10 +62,12 @@ class Mlp(nnx.Module):
 
     def __init__(self, config: ModelConfig, *, rngs: nnx.Rngs):
         inner = config.resolved_intermediate_dim
-        self.gate_up = nnx.Param(matrix_init(rngs.params(), (config.hidden_dim, 2 * inner), jnp.float32))
+        gate_up = matrix_init(rngs.params(), (config.hidden_dim, 2 * inner), jnp.float32)
+        self.gate_up = nnx.Param(gate_up.reshape(config.hidden_dim, 2, inner))
         self.down = nnx.Param(matrix_init(rngs.params(), (inner, config.hidden_dim), jnp.float32))
 
     def __call__(self, x: Float[Array, "B T D"]) -> Float[Array, "B T D"]:
         """Maps each position on its own."""
-        gate, up = jnp.split(jnp.einsum("BTD,DF->BTF", x, self.gate_up[...].astype(x.dtype)), 2, axis=-1)
-        return jnp.einsum("BTF,FD->BTD", jax.nn.silu(gate) * up, self.down[...].astype(x.dtype))
+        packed = jnp.einsum("BTD,DCF->BTCF", x, place(self.gate_up[...].astype(x.dtype), "gate_up"))
+        gate, up = jnp.moveaxis(packed, 2, 0)
+        return jnp.einsum("BTF,FD->BTD", jax.nn.silu(gate) * up, place(self.down[...].astype(x.dtype), "down"))

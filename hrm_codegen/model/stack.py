@@ -16,6 +16,7 @@ from jaxtyping import Array, Float
 from hrm_codegen.config.schema import ModelConfig
 from hrm_codegen.model.attention import Attention, Context, KeyValue
 from hrm_codegen.model.layers import Mlp, rms_norm
+from hrm_codegen.model.names import place
 
 
 class Block(nnx.Module):
@@ -32,7 +33,7 @@ class Block(nnx.Module):
         """Returns the block's output and its keys and values."""
         mixed, kept = self.attn(rms_norm(x, eps=self.norm_eps), context, cache)
         x = x + mixed
-        return x + self.mlp(rms_norm(x, eps=self.norm_eps)), kept
+        return place(x + self.mlp(rms_norm(x, eps=self.norm_eps)), "residual"), kept
 
 
 class Stack(nnx.Module):

@@ -23,9 +23,9 @@ Rules = Sequence[tuple[str, P]]
 RULES: Rules = (
     (r"(^|/)embed(/|$)", P("tensor", "fsdp")),  # [V, D]
     (r"(^|/)head(/|$)", P("fsdp", "tensor")),  # [D, V]
-    (r"(^|/)attn/gqkv(/|$)", P("fsdp", "tensor")),  # [D, 4 N H]
+    (r"(^|/)attn/gqkv(/|$)", P("fsdp", None, "tensor", None)),  # [D, 4, N, H]
     (r"(^|/)attn/out(/|$)", P("tensor", "fsdp")),  # [N H, D]
-    (r"(^|/)mlp/gate_up(/|$)", P("fsdp", "tensor")),  # [D, 2 F]
+    (r"(^|/)mlp/gate_up(/|$)", P("fsdp", None, "tensor")),  # [D, 2, F]
     (r"(^|/)mlp/down(/|$)", P("tensor", "fsdp")),  # [F, D]
     (r"", P()),  # vectors and counters: on every device
 )

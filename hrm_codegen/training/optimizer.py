@@ -94,9 +94,8 @@ def _inner(config: OptimConfig, schedule: Schedule, *, muon: bool, decay: float 
             schedule,
             beta=config.b2,
             weight_decay=decay,
-            # Any leading axis is a stack of layers. The RMS of AdamW's updates, so that one learning rate serves both
-            # (Liu et al., arXiv 2502.16982).
-            muon_weight_dimension_numbers=optax.contrib.MuonDimensionNumbers(-2, -1),
+            muon_weight_dimension_numbers=lambda params: jax.tree_util.tree_map_with_path(_as_matrix, params),
+            # The RMS of AdamW's updates, so that one learning rate serves both (Liu et al., arXiv 2502.16982).
             consistent_rms=0.2,
         )
     if config.name == "adam_atan2":
@@ -104,6 +103,14 @@ def _inner(config: OptimConfig, schedule: Schedule, *, muon: bool, decay: float 
     else:
         direction = optax.scale_by_adam(config.b1, config.b2)
     return optax.chain(direction, optax.add_decayed_weights(decay), optax.scale_by_learning_rate(schedule))
+
+
+def _as_matrix(path: tuple[Any, ...], leaf: Any) -> optax.contrib.MuonDimensionNumbers:
+    """Says which axes of a hidden leaf are inputs and outputs; before them may be one of stacked layers."""
+    del leaf
+    names = jax.tree_util.keystr(path, simple=True, separator="/").split("/")
+    outputs = 3 if "gqkv" in names else 2 if "gate_up" in names else 1
+    return optax.contrib.MuonDimensionNumbers((-outputs - 1,), tuple(range(-outputs, 0)))
 
 
 def _label(path: tuple[Any, ...], leaf: Any) -> str:

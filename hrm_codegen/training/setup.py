@@ -82,7 +82,7 @@ def make_setup(config: Config, train_file: TokenFile, eval_file: TokenFile | Non
         config=config,
         mesh=mesh,
         train_step=make_train_step(graphdef, tx, schedule, config, state_shardings=placement),
-        eval_step=make_eval_step(graphdef),
+        eval_step=make_eval_step(graphdef, mesh=mesh),
         create=jax.jit(create, out_shardings=placement),
         abstract_state=checkpoints.abstract(shapes, placement),
         # Every process reads all rows and `put_batch` takes its own: the batches, and the position that a checkpoint

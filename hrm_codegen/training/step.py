@@ -13,9 +13,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
+from jax.sharding import Mesh
 
 from hrm_codegen.config import Config
 from hrm_codegen.model import merge
+from hrm_codegen.parallel.activations import constrained, mesh_of
 from hrm_codegen.training.losses import TokenSums, token_sums
 from hrm_codegen.training.optimizer import Schedule
 from hrm_codegen.training.state import TrainState
@@ -46,9 +48,11 @@ def make_train_step(
       state_shardings: Tree of shardings of the new state; None: where the compiler puts it.
     """
     grad_accum, decay = config.train.grad_accum, config.optim.ema_decay
+    mesh = mesh_of(state_shardings)
 
     def step(state: TrainState, batch: Batch, *, bp_passes: int | None) -> tuple[TrainState, Metrics]:
-        sums, grads = _summed_gradients(graphdef, state.params, batch, bp_passes=bp_passes, grad_accum=grad_accum)
+        with constrained(mesh):
+            sums, grads = _summed_gradients(graphdef, state.params, batch, bp_passes=bp_passes, grad_accum=grad_accum)
         count = jnp.maximum(sums.num_targets, 1.0)
         grads = jax.tree.map(lambda grad: grad / count, grads)
         loss, grad_norm = sums.loss / count, optax.tree.norm(grads)
@@ -76,12 +80,13 @@ def make_train_step(
     return jax.jit(step, donate_argnums=0, static_argnames="bp_passes", out_shardings=(state_shardings, None))
 
 
-def make_eval_step(graphdef: Any) -> Callable[[Any, Batch], TokenSums]:
-    """Returns the compiled `step(params, batch) -> TokenSums` of a validation."""
+def make_eval_step(graphdef: Any, *, mesh: Mesh | None = None) -> Callable[[Any, Batch], TokenSums]:
+    """Returns the compiled `step(params, batch) -> TokenSums` of a validation, on `mesh` if there is one."""
 
     @jax.jit
     def step(params: Any, batch: Batch) -> TokenSums:
-        return _forward(graphdef, params, batch, bp_passes=None)
+        with constrained(mesh):
+            return _forward(graphdef, params, batch, bp_passes=None)
 
     return step
 

@@ -32,9 +32,8 @@ def allowed(i: int, j: int, prefix_len: int) -> bool:
 
 def block(x: np.ndarray, layer: dict, config: ModelConfig, prefix_len: int) -> np.ndarray:
     length, heads, size = len(x), config.num_heads, config.resolved_head_dim
-    gate, q, k, v = (
-        part.reshape(length, heads, size) for part in np.split(norm(x, config.norm_eps) @ layer["attn"]["gqkv"], 4, -1)
-    )
+    packed = np.split(norm(x, config.norm_eps) @ layer["attn"]["gqkv"].reshape(x.shape[1], -1), 4, -1)
+    gate, q, k, v = (part.reshape(length, heads, size) for part in packed)
     q, k = rope(q, config.rope_theta), rope(k, config.rope_theta)
     mixed = np.zeros((length, heads, size))
     for n in range(heads):
@@ -44,7 +43,7 @@ def block(x: np.ndarray, layer: dict, config: ModelConfig, prefix_len: int) -> n
             weights = np.exp(scores - scores.max())
             mixed[i, n] = (weights / weights.sum()) @ v[seen, n]
     x = x + (sigmoid(gate) * mixed).reshape(length, -1) @ layer["attn"]["out"]
-    a, b = np.split(norm(x, config.norm_eps) @ layer["mlp"]["gate_up"], 2, -1)
+    a, b = np.split(norm(x, config.norm_eps) @ layer["mlp"]["gate_up"].reshape(x.shape[1], -1), 2, -1)
     return x + (a * sigmoid(a) * b) @ layer["mlp"]["down"]
 
 

@@ -1,0 +1,33 @@
+"""Names for the few arrays inside the network whose place on a mesh matters.
+
+Why: the network is single-device code, and the compiler guesses where activations go; under `fsdp` it guesses wrong
+(it splits their width instead of their rows). So the network names these arrays, and `parallel.activations` says
+outside what each name means. Without such a meaning `place` is the identity: nothing is traced.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+from collections.abc import Callable, Iterator
+
+import jax
+
+Place = Callable[[jax.Array, str], jax.Array]
+_PLACE: contextvars.ContextVar[Place | None] = contextvars.ContextVar("place", default=None)
+
+
+def place(x: jax.Array, name: str) -> jax.Array:
+    """Returns `x`, on a mesh with the sharding of its name."""
+    meaning = _PLACE.get()
+    return x if meaning is None else meaning(x, name)
+
+
+@contextlib.contextmanager
+def placing(meaning: Place) -> Iterator[None]:
+    """Gives names their meaning for all that is traced inside."""
+    token = _PLACE.set(meaning)
+    try:
+        yield
+    finally:
+        _PLACE.reset(token)

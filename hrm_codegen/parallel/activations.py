@@ -1,0 +1,57 @@
+"""Where named arrays inside the network go: the counterpart of `rules.py` for what is computed, not kept.
+
+Rows of activations are split over `data` and `fsdp`, heads and feed-forward columns over `tensor`. A weight is gathered
+over `fsdp` where it is used (ZeRO-3, arXiv 1910.02054, section 5), which is cheaper than summing partial activations
+of the whole batch, the compiler's own choice.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from contextlib import AbstractContextManager
+from typing import Any
+
+import jax
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from hrm_codegen.model.names import placing
+from hrm_codegen.parallel.mesh import BATCH_AXES
+
+ACTIVATIONS: dict[str, P] = {
+    "embed": P("tensor", None),  # [V, D], as it is looked up in
+    "head": P(None, "tensor"),  # [D, V], as it is multiplied with
+    "gqkv": P(None, None, "tensor", None),  # [D, 4, N, H]
+    "out": P("tensor", None, None),  # [N, H, D]
+    "gate_up": P(None, None, "tensor"),  # [D, 2, F]
+    "down": P("tensor", None),  # [F, D]
+    "residual": P(BATCH_AXES, None, None),  # [B, T, D]: the embedding, and what each block returns
+    "logits": P(BATCH_AXES, None, "tensor"),  # [B, T, V]
+}
+
+
+def constrained(mesh: Mesh | None) -> AbstractContextManager[None]:
+    """Returns a context in which the network's named arrays are placed on `mesh`.
+
+    Axes that do not divide a dim are dropped, as in `shardings`. None, or a mesh of one device: nothing is placed.
+    """
+    if mesh is None or mesh.size == 1:
+        return contextlib.nullcontext()
+
+    def meaning(x: jax.Array, name: str) -> jax.Array:
+        spec = P(*(_fitting(axes, size, mesh) for axes, size in zip(ACTIVATIONS[name], x.shape, strict=True)))
+        return jax.lax.with_sharding_constraint(x, NamedSharding(mesh, spec))
+
+    return placing(meaning)
+
+
+def mesh_of(tree: Any) -> Mesh | None:
+    """Returns the mesh that a tree of shardings is on; None for None."""
+    leaves = jax.tree.leaves(tree)
+    return leaves[0].mesh if leaves else None
+
+
+def _fitting(axes: str | tuple[str, ...] | None, size: int, mesh: Mesh) -> str | tuple[str, ...] | None:
+    names = (axes,) if isinstance(axes, str) else axes or ()
+    return axes if size % math.prod(mesh.shape[name] for name in names) == 0 else None
