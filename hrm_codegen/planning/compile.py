@@ -240,8 +240,11 @@ def _compile(lowered: Any, target: Target) -> tuple[Memory, str, float | None]:
         need = int(float(used[1]) * _UNITS[used[2]]) if used else 0
         return Memory(arguments=0, temporaries=0, peak=max(need, target.usable_bytes + 1)), "", None
     stats = compiled.memory_analysis()
-    total = stats.argument_size_in_bytes + stats.output_size_in_bytes + stats.temp_size_in_bytes
-    peak = getattr(stats, "peak_memory_in_bytes", 0) or total - stats.alias_size_in_bytes
+    # A TPU's compiler refuses what does not fit, by this peak; elsewhere temporaries are one allocation, gaps included.
+    peak = getattr(stats, "peak_memory_in_bytes", 0)
+    if target.chip.platform != "tpu" or not peak:
+        total = stats.argument_size_in_bytes + stats.output_size_in_bytes + stats.temp_size_in_bytes
+        peak = max(peak, total - stats.alias_size_in_bytes)
     memory = Memory(arguments=stats.argument_size_in_bytes, temporaries=stats.temp_size_in_bytes, peak=peak)
     cost = compiled.cost_analysis() or {}
     return memory, compiled.as_text(), cost.get("flops")

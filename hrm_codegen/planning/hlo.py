@@ -21,8 +21,7 @@ _COLLECTIVES = (
     "all-reduce", "all-gather", "reduce-scatter", "all-to-all", "ragged-all-to-all", "collective-permute",
     "collective-broadcast",
 )  # fmt: skip
-# Names for values, and control flow whose inside is walked.
-_FREE = {
+_FREE = {  # names for values, and control flow whose inside is walked
     "parameter", "constant", "tuple", "get-tuple-element", "bitcast", "while", "call", "conditional", "after-all",
     "opt-barrier", "optimization-barrier", "partition-id", "replica-id", "add-dependency", "async-start",
     "async-update", "async-done",
@@ -126,14 +125,14 @@ class _Walk:
     def __init__(self, computations: dict[str, _Computation], num_devices: int, while_trips: int):
         self.computations, self.num_devices, self.while_trips = computations, num_devices, while_trips
         self.memory_bytes, self.unknown_loops = 0.0, 0
+        self.fused_channels: set[str] = set()
         self.collectives: collections.Counter[tuple[str, int, int]] = collections.Counter()
 
     def visit(self, computation: _Computation, times: float) -> None:
         for instruction in computation.values():
             self._count_collective(instruction, computation, times)
             if instruction.op == "while":
-                trips = self._trips(instruction)
-                self.visit(self._called(instruction, "body"), times * trips)
+                self.visit(self._called(instruction, "body"), times * self._trips(instruction))
             elif instruction.op in ("call", "async-start"):
                 self.visit(self._called(instruction, "to_apply|calls|called_computations"), times)
             elif instruction.op == "conditional":
@@ -141,9 +140,7 @@ class _Walk:
                 for name in re.findall(r"[\w.-]+", names[0].partition("=")[2] if names else ""):
                     self.visit(self.computations[name], times)
             elif instruction.op == "fusion":
-                fused = self._called(instruction, "calls")
-                for inner in fused.values():
-                    self._count_collective(inner, fused, times)
+                self._count_fused(instruction, times)
             self.memory_bytes += times * self._memory_bytes(instruction, computation)
 
     def _trips(self, loop: _Instruction) -> int:
@@ -159,6 +156,17 @@ class _Walk:
             return int(limits.pop())
         self.unknown_loops += 1
         return self.while_trips
+
+    def _count_fused(self, fusion: _Instruction, times: float) -> None:
+        """Counts what a TPU hides in fusions: a collective spread over several of one channel, or a reduce-scatter."""
+        fused, scatters = self._called(fusion, "calls"), "calls=%all-reduce-scatter" in fusion.attributes
+        for inner in fused.values():
+            channel = re.search(r"channel_id=\d+", inner.attributes)
+            if channel and channel[0] not in self.fused_channels:
+                self.fused_channels.add(channel[0])
+                self._count_collective(
+                    dataclasses.replace(inner, op="reduce-scatter") if scatters else inner, fused, times
+                )
 
     def _count_collective(self, instruction: _Instruction, computation: _Computation, times: float) -> None:
         op = instruction.op.removesuffix("-start")

@@ -121,6 +121,42 @@ def test_tpu_text_loops_by_their_condition_and_vector_memory():
     assert traffic.memory_bytes == 2560 + 10 * (256 + 256)
 
 
+FUSED = """
+HloModule m
+
+%start (p.0: bf16[32,4]) -> bf16[256,4] {
+  %p.0 = bf16[32,4]{1,0} parameter(0)
+  ROOT %g.0 = bf16[256,4]{1,0} all-gather(%p.0), channel_id=3, replica_groups=[1,8]<=[8], dimensions={0}
+}
+
+%done (p.1: bf16[32,4]) -> bf16[256,4] {
+  %p.1 = bf16[32,4]{1,0} parameter(0)
+  ROOT %g.1 = bf16[256,4]{1,0} all-gather(%p.1), channel_id=3, replica_groups=[1,8]<=[8], dimensions={0}
+}
+
+%all-reduce-scatter.1 (p.2: bf16[256,4]) -> bf16[32,4] {
+  %p.2 = bf16[256,4]{1,0} parameter(0)
+  %r = bf16[256,4]{1,0} all-reduce(%p.2), channel_id=4, replica_groups=[1,8]<=[8], to_apply=%add
+  %id = u32[] partition-id()
+  ROOT %d = bf16[32,4]{1,0} dynamic-slice(%r, %id, %id), dynamic_slice_sizes={32,4}
+}
+
+ENTRY %main (a: bf16[32,4]) -> bf16[32,4] {
+  %a = bf16[32,4]{1,0} parameter(0)
+  %async-collective-start = bf16[256,4]{1,0} fusion(%a), kind=kCustom, calls=%start
+  %async-collective-done = bf16[256,4]{1,0} fusion(%a), kind=kCustom, calls=%done
+  ROOT %s = bf16[32,4]{1,0} fusion(%async-collective-done), kind=kCustom, calls=%all-reduce-scatter.1
+}
+"""
+
+
+def test_tpu_fusions_hide_collectives():
+    gather, scatter = read_traffic(FUSED, num_devices=8).collectives
+    assert gather == Collective("all-gather", 8, 2048, 1.0)  # one channel, however many fusions it is spread over
+    assert scatter == Collective("reduce-scatter", 8, 2048, 1.0)
+    assert gather.sent_bytes == scatter.sent_bytes == 7 / 8 * 2048
+
+
 @pytest.mark.parametrize(
     ("text", "size"),
     [
