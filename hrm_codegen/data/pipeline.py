@@ -72,7 +72,7 @@ class Windows:
 
     def __getitem__(self, index: int) -> Row:
         start = int(index) * self.seq_len
-        return _example(self.token_file.tokens[start : start + self.seq_len + 1], 0, self.seq_len, True)
+        return _example(self.token_file.read(start, start + self.seq_len + 1), 0, self.seq_len, True)
 
 
 def make_loader(
@@ -173,6 +173,7 @@ def _kept(token_file: TokenFile, seq_len: int, loss_on_prompt: bool) -> Int[np.n
         lengths = np.minimum(np.diff(token_file.offsets[start : end + 1]), seq_len + 1)
         prompts = 0 if loss_on_prompt else token_file.prompt_lens[start:end]
         chunks.append(start + np.flatnonzero(lengths - prompts >= _MIN_ANSWER))
+        token_file.release()
     kept = np.concatenate(chunks) if chunks else np.zeros(0, np.int64)
     if len(kept) == total:
         return None

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import json
 import logging
+import mmap
 import os
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,9 @@ FORMAT_VERSION = "1"
 _MAX_HEADER = 100_000_000
 _DTYPES = {"U16": "<u2", "U32": "<u4", "I64": "<i8", "I32": "<i4"}
 _EXPECTED = {"tokens": ("U16", "U32"), "offsets": ("I64",), "prompt_lens": ("I32",)}
+
+# A read of a document brings 16 pages in (the system maps them in groups), and the same of the two index arrays.
+_READS_KEPT = 1024
 
 
 class TokenFile:
@@ -51,6 +55,8 @@ class TokenFile:
           DatasetError: Missing, truncated or corrupt.
         """
         self.path = Path(path)
+        self._maps: list[mmap.mmap] = []
+        self._reads = 0
         header = read_header(self.path)
         self.is_stream = header is None
         if header is None:
@@ -79,7 +85,24 @@ class TokenFile:
         prompt_len = int(self.prompt_lens[index])
         if not 0 <= start <= end <= self.num_tokens or not 0 <= prompt_len <= end - start:
             raise self._error(f"is corrupt: document {index} has the impossible bounds {start}:{end}, {prompt_len}")
-        return self.tokens[start:end], prompt_len
+        return self.read(start, end), prompt_len
+
+    def read(self, start: int, end: int) -> UInt[np.ndarray, "length"]:
+        """Returns `tokens[start:end]`, and keeps the pages that a long run has touched from filling the memory."""
+        self._reads += 1
+        if self._reads % _READS_KEPT == 0:
+            self.release()
+        return self.tokens[start:end]
+
+    def release(self) -> None:
+        """Gives the pages of the maps back; what is read again comes from the system's cache, or the disk."""
+        for mapped in self._maps if hasattr(mmap, "MADV_DONTNEED") else ():
+            mapped.madvise(mmap.MADV_DONTNEED)
+
+    def _map(self, dtype: str, **where: Any) -> np.ndarray:
+        array = np.memmap(self.path, dtype=dtype, mode="r", **where)
+        self._maps.append(array._mmap)  # type: ignore[attr-defined]  # numpy has no public name for it
+        return np.asarray(array)
 
     @functools.cached_property
     def tokenizer(self) -> Tokenizer | None:
@@ -99,7 +122,7 @@ class TokenFile:
         _log.warning("%s has no header: read as one stream of uint16 tokens (nanoGPT), tokenizer unknown", self.path)
         self.metadata = {}
         self.num_tokens = size // 2
-        self.tokens = np.asarray(np.memmap(self.path, dtype="<u2", mode="r"))
+        self.tokens = self._map("<u2")
         self.offsets = np.array([0, self.num_tokens], np.int64)
         self.prompt_lens = np.zeros(1, np.int32)
 
@@ -119,8 +142,7 @@ class TokenFile:
             if length == 0:
                 arrays[name] = np.zeros(0, _DTYPES[dtype])  # an empty map is an error of the operating system
                 continue
-            mapped = np.memmap(self.path, dtype=_DTYPES[dtype], mode="r", offset=base + begin, shape=(length,))
-            arrays[name] = np.asarray(mapped)
+            arrays[name] = self._map(_DTYPES[dtype], offset=base + begin, shape=(length,))
         return arrays
 
     def _error(self, message: str) -> DatasetError:
