@@ -1,7 +1,7 @@
 """The accelerators that can be planned for: their published peaks, their memory and the compiler's name for them.
 
 Peaks are the vendors' (dense bfloat16, one direction of the links), so that any time computed from them is a bound
-that no program beats; none was measured. Pure data: nothing here imports jax.
+that the program as compiled does not beat; none was measured. Pure data: nothing here imports jax.
 """
 
 from __future__ import annotations
