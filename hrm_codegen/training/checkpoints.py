@@ -1,8 +1,9 @@
 """Full-state checkpoints of a run: a thin layer over Orbax's v1 `Checkpointer`.
 
-A checkpoint is a numbered folder with the train state, the position of the data iterator, and a JSON object (config,
-tokenizer hash, progress). Orbax writes it aside and commits it at the end, so a killed process leaves no half
-checkpoint; one that was damaged later is skipped with a warning. Not the shipped model: that is `best.pt`.
+A checkpoint is a numbered folder with the train state and a JSON object: config, tokenizer hash, progress, and the
+position of the data, which is that of all processes and so holds for any number of them. Orbax writes it aside and
+commits it at the end, so a killed process leaves no half checkpoint; one that was damaged later is skipped with a
+warning. Not the shipped model: that is `best.pt`.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ class CheckpointStore:
         Args:
           step: The checkpoint's number; an existing one is replaced.
           state: Pytree of arrays.
-          data: An iterator with `get_state` and `set_state`.
+          data: An iterator with `get_state`, JSON-able and the same in every process, and `set_state`.
           info: JSON-able, not empty.
 
         Raises:
@@ -82,8 +83,9 @@ class CheckpointStore:
         with _as_checkpoint_error(f'could not write a checkpoint in "{self.directory}"'):
             self.wait()
             self._saving = self._orbax.save_checkpointables_async(
-                step, {"state": state, "data": data}, force=True, overwrite=True, custom_metadata=dict(info)
-            )
+                step, {"state": state}, force=True, overwrite=True,
+                custom_metadata={"info": dict(info), "data": data.get_state()},
+            )  # fmt: skip
 
     def wait(self) -> None:
         """Returns when the last save is on disk."""
@@ -93,11 +95,13 @@ class CheckpointStore:
 
     def info(self, step: int) -> dict[str, Any]:
         """Returns the JSON object of a checkpoint, or raises ValueError where it was lost."""
-        with _quiet_orbax():
-            info = self._orbax.checkpointables_metadata(step).custom_metadata
-        if not info:
-            raise ValueError("its metadata is missing")
-        return info
+        return dict(self._metadata(step)["info"])
+
+    def _metadata(self, step: int) -> dict[str, Any]:
+        metadata = self._orbax.checkpointables_metadata(step).custom_metadata
+        if not metadata or not {"info", "data"} <= metadata.keys():
+            raise ValueError("its metadata is missing, or of an earlier version")
+        return dict(metadata)
 
     def restore(
         self, abstract_state: Any, data: Any, *, check: Callable[[dict[str, Any]], None] = lambda info: None
@@ -114,9 +118,10 @@ class CheckpointStore:
         """
         for step in reversed(self.steps):
             try:
-                info = self.info(step)
-                check(info)
-                loaded = self._orbax.load_checkpointables(step, {"state": abstract_state, "data": data})
+                metadata = self._metadata(step)
+                check(metadata["info"])
+                loaded = self._orbax.load_checkpointables(step, {"state": abstract_state})
+                data.set_state(metadata["data"])
             except CheckpointError:
                 raise
             except Exception as error:  # Orbax, TensorStore and JSON each have their own.
@@ -124,7 +129,7 @@ class CheckpointStore:
                     "checkpoint %d in %s cannot be read, trying an earlier one (%s)", step, self.directory, error
                 )
                 continue
-            return Restored(step, loaded["state"], info)
+            return Restored(step, loaded["state"], metadata["info"])
         raise CheckpointError(
             f'no readable checkpoint in "{self.directory}" (found: {self.steps or "none"}); '
             "start afresh without --resume and with another --out"
@@ -150,15 +155,3 @@ def _as_checkpoint_error(message: str) -> Iterator[None]:
         yield
     except (OSError, ValueError) as error:  # A full disk, a read-only folder.
         raise CheckpointError(f"{message}: {error}") from error
-
-
-@contextlib.contextmanager
-def _quiet_orbax() -> Iterator[None]:
-    """Hides Orbax's warning that an iterator has no metadata, which is as it should be."""
-    logger = logging.getLogger("absl")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -133,7 +134,10 @@ def test_slurm_tasks_find_each_other():
 
 
 def test_training_in_two_processes_is_training_in_one(tmp_path, monkeypatch):
-    """It computes the same, process 0 alone writes, SIGTERM to one makes both save the same step, stdout is data."""
+    """It computes the same, process 0 alone writes, SIGTERM to one makes both save the same step, stdout is data.
+
+    And one process goes on where the two stopped, as if there had never been more than one.
+    """
     monkeypatch.chdir(tmp_path)
     Path("rows.json").write_text(json.dumps(ROWS))
     Path("eval.json").write_text(json.dumps(ROWS[:5]))
@@ -162,3 +166,17 @@ def test_training_in_two_processes_is_training_in_one(tmp_path, monkeypatch):
     assert [path.name for path in Path("two/logs").iterdir()] == ["rank_1.jsonl"]
     lines = [json.loads(line) for line in Path("two/logs/rank_1.jsonl").read_text().splitlines()]
     assert {line["process"] for line in lines} == {1}
+
+    last = int(result["steps"]) + 4
+    longer = dataclasses.replace(CONFIG, train=dataclasses.replace(CONFIG.train, num_steps=last, eval_every=last))
+    Trainer(None, None, None, longer).fit()
+    resumed = dataclasses.replace(longer, train=dataclasses.replace(longer.train, out_dir="two"))
+    Trainer(None, None, None, resumed).fit(resume=True)
+    whole, parts = (losses_of(f"{run}/metrics.jsonl") for run in ("checkpoints/tiny-2", "two"))
+    assert len(parts) == last
+    assert parts == pytest.approx(whole, rel=1e-4)
+
+
+def losses_of(path: str) -> list[float]:
+    lines = [json.loads(line) for line in Path(path).read_text().splitlines()]
+    return [line["loss"] for line in lines if "loss" in line]
