@@ -94,7 +94,11 @@ def topology_devices(target: Target) -> list[Any]:
         )
     from jax.experimental import topologies
 
-    options = {} if platform == "tpu" else {"target_config": target.target_config, "topology": target.topology}
+    options: dict[str, Any] = {}
+    if platform == "cuda":
+        options = {"target_config": target.target_config, "topology": target.topology}
+    elif target.num_devices == 1:
+        options = {"chips_per_host_bounds": [1, 1, 1]}  # The default is four chips a host.
     try:
         name = target.topology if platform == "tpu" else ""
         return list(topologies.get_topology_desc(name, platform=platform, **options).devices)
