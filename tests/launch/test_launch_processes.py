@@ -31,7 +31,7 @@ CONFIG = Config(
     data=DataConfig(train="rows.json", eval="eval.json", tokenizer="byte", seq_len=96),
     optim=OptimConfig(lr=1e-2, warmup_steps=2, ema_decay=0.9),
     train=TrainConfig(
-        num_steps=6, batch_size=4, log_every=1, eval_every=3, eval_batches=2, checkpoint_every=100, wandb="disabled",
+        num_steps=6, batch_size=8, log_every=1, eval_every=3, eval_batches=2, checkpoint_every=100, wandb="disabled",
     ),
 )  # fmt: skip
 
@@ -147,7 +147,7 @@ def test_training_in_two_processes_is_training_in_one(tmp_path, monkeypatch):
 
     endless = ["--set", "train.num_steps=100000"]
     process = start(
-        "--devices", "2", "--", "train", "-c", "tiny.yaml", "--out", "two", "--json", *endless, cwd=tmp_path
+        "--devices", "4", "--", "train", "-c", "tiny.yaml", "--out", "two", "--json", *endless, cwd=tmp_path
     )
     wait_for(Path("two/metrics.jsonl"), lines=len(one))
     os.kill(child(process.pid, index=1), signal.SIGTERM)
