@@ -113,7 +113,7 @@ class HRMCodeGen(Pretrained):
           prompts: Not blank, otherwise of any length that the model takes.
           num_samples: Programs a prompt.
           seeds: One a prompt; None: `config.sample.seed`, that plus one, and so on.
-          batch_size: Sequences decoded together.
+          batch_size: Sequences decoded together, on each device.
           max_tokens: As in `generate_code`, and so are the next three; None: those of `config.sample`.
           temperature: See there.
           top_p: See there.
@@ -142,6 +142,7 @@ class HRMCodeGen(Pretrained):
                     eoa_id=self.tokenizer.eoa_id,
                     pad_id=self.tokenizer.pad_id,
                     batch_size=batch_size,
+                    mesh=self._mesh,
                 )
             for index, drawn in zip(chosen, completions, strict=True):
                 results[index] = [decode_answer(self.tokenizer, completion.tokens) for completion in drawn]

@@ -106,6 +106,7 @@ def sweep(
     k: Sequence[int] | None = None,
     num_samples: int | None = None,
     condition: str | None = None,
+    num_devices: int | None = None,
     device: str = "auto",
     sandbox: SandboxMode | None = None,
     **options: Any,
@@ -121,7 +122,7 @@ def sweep(
     problems, name = load_evaluation_data(data)
     if k is not None and num_samples is not None and num_samples < max(k):  # known before the model is loaded
         raise UsageError(f"n must be ≥ max(k): n is {num_samples}, k is {', '.join(map(str, k))}")
-    model = load_model(ckpt, device=device, **_given({"condition": condition}))
+    model = load_model(ckpt, device=device, **_given({"condition": condition, "num_devices": num_devices}))
     from hrm_codegen import evaluator
 
     configured = model.config.eval
@@ -157,6 +158,7 @@ def generate(
     batch_size: int | None = None,
     num_beams: int | None = None,
     condition: str | None = None,
+    num_devices: int | None = None,
     device: str = "auto",
 ) -> list[str]:
     """Writes one program a prompt.
@@ -175,12 +177,13 @@ def generate(
       batch_size: Sequences decoded together.
       num_beams: Beam search of this width instead of sampling.
       condition: HRM-Text's condition tokens; None: those of the configuration.
+      num_devices: As in `loading.load_model`.
       device: Where to compute.
 
     Returns:
       Code, in the order of the prompts.
     """
-    model = load_model(ckpt, device=device, condition=condition)
+    model = load_model(ckpt, device=device, condition=condition, num_devices=num_devices)
     if num_beams is not None:
         length = _given({"max_tokens": max_tokens})
         return [model.beam_search(prompt, num_beams=num_beams, **length) for prompt in prompts]

@@ -21,28 +21,34 @@ if TYPE_CHECKING:
 _LOGGER = logging.getLogger("hrm_codegen.jobs")
 
 
-def load_model(ckpt: str | None, *, device: str = "auto", condition: str | None = None) -> HRMCodeGen | BaselineModel:
+def load_model(
+    ckpt: str | None, *, device: str = "auto", num_devices: int | None = None, condition: str | None = None
+) -> HRMCodeGen | BaselineModel:
     """Loads a checkpoint, a baseline (`hf:NAME`, `*.gguf`), or for None the newest local best; the log says which.
 
     Args:
       ckpt: Its name.
       device: Where to compute.
+      num_devices: Devices that decode; None: all accelerators of this process, or one CPU device.
       condition: HRM-Text's condition tokens that its prompts begin with; None: those of the configuration.
 
     Raises:
-      UsageError: A condition for a baseline, which has none.
+      UsageError: A condition or a number of devices for a baseline, which takes neither.
+      DeviceError: There are not so many devices.
       ConfigError: A condition that the tokenizer does not have.
     """
     from hrm_codegen.baselines import BaselineModel, is_baseline
 
     if ckpt is not None and is_baseline(ckpt):
-        if condition is not None:
-            raise UsageError(f"--condition is for HRM checkpoints, {ckpt} is asked in its own way")
+        if condition is not None or num_devices is not None:
+            option = "--condition" if condition is not None else "--num-devices"
+            raise UsageError(f"{option} is for HRM checkpoints, {ckpt} is asked in its own way")
         return BaselineModel.from_pretrained(ckpt, device=device)
     start_jax(device)
     from hrm_codegen.codegen import HRMCodeGen
 
     model = HRMCodeGen.from_pretrained(ckpt, device=device)
+    model.spread(1 if num_devices is None and model.device == "cpu" else num_devices)
     if condition is not None:
         model.tokenizer.condition_ids(condition)  # known before anything is written
         data = dataclasses.replace(model.config.data, condition=condition)

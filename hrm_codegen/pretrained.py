@@ -16,14 +16,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import jax
 from flax import nnx
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from hrm_codegen import config as configs
-from hrm_codegen.config import Config
+from hrm_codegen.config import Config, MeshConfig
 from hrm_codegen.data import Tokenizer
-from hrm_codegen.errors import CheckpointError, ConfigError, DatasetError
+from hrm_codegen.errors import CheckpointError, ConfigError, DatasetError, DeviceError
 from hrm_codegen.interop import Bundle, find_bundle, from_state_dict, load_bundle, save_bundle, to_state_dict
 from hrm_codegen.interop.hrm_text import hash_state_dict
 from hrm_codegen.model import abstract, count_params
+from hrm_codegen.parallel import make_mesh
 from hrm_codegen.parallel.devices import device_kind, find_device
 
 if TYPE_CHECKING:
@@ -64,7 +66,27 @@ class Pretrained:
         self.graphdef, _ = abstract(config.model)
         self.params: nnx.State = jax.device_put(params, find_device(device))
         self.metadata = dict(metadata or {})
+        self._mesh: Mesh | None = None
         self._lock = threading.Lock()
+
+    def spread(self, num_devices: int | None = None) -> None:
+        """Lets `generate` use several devices of this process; each gets a copy of the parameters.
+
+        What is drawn does not depend on it.
+
+        Args:
+          num_devices: How many, of the kind that the model is on; None: all.
+
+        Raises:
+          DeviceError: There are not so many.
+        """
+        devices = jax.local_devices(backend=next(iter(jax.tree.leaves(self.params)[0].devices())).platform)
+        wanted = len(devices) if num_devices is None else num_devices
+        if not 1 <= wanted <= len(devices):
+            raise DeviceError(f"{wanted} devices wanted, this process has {len(devices)} of kind {self.device!r}")
+        self._mesh = None if wanted == 1 else make_mesh(MeshConfig(data=wanted), devices=devices)
+        place = devices[0] if self._mesh is None else NamedSharding(self._mesh, PartitionSpec())
+        self.params = jax.device_put(self.params, place)
 
     @classmethod
     def from_pretrained(

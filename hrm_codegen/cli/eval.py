@@ -121,6 +121,7 @@ def _evaluate(
         seed=args.seed,
         batch_size=args.batch,
         condition=args.condition,
+        num_devices=args.num_devices,
         device=args.device,
         **common,
     )
@@ -131,8 +132,8 @@ def _flat(groups: Sequence[Sequence[float]] | None) -> list[float]:
 
 
 def _refuse_model_options(args: argparse.Namespace) -> None:
-    given = [name for name in ("ckpt", "n", "temperature", "top_p", "max_tokens", "seed", "batch", "condition")
-             if getattr(args, name) is not None]  # fmt: skip
+    options_of_models = ("ckpt", "n", "temperature", "top_p", "max_tokens", "seed", "batch", "condition", "num_devices")
+    given = [name for name in options_of_models if getattr(args, name) is not None]
     if given:
         names = ", ".join("--" + name.replace("_", "-") for name in given)
         raise UsageError(f"--samples scores completions that exist already: leave out {names}")

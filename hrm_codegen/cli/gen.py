@@ -51,6 +51,7 @@ def run(args: argparse.Namespace) -> int:
         batch_size=args.batch,
         num_beams=args.beams,
         condition=args.condition,
+        num_devices=args.num_devices,
         device=args.device,
     )
     with _destination(args.output) as file:

@@ -7,13 +7,14 @@ the step, and a prompt's padded shape is its own, so its result does not depend 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from hrm_codegen.config.schema import SampleConfig
 from hrm_codegen.generation.bucket import bucket_length, by_bucket, pad_rows
@@ -43,78 +44,137 @@ def generate(
     eoa_id: int,
     pad_id: int,
     batch_size: int,
+    mesh: Mesh | None = None,
 ) -> list[list[Completion]]:
     """Draws answers.
 
     Args:
       graphdef: The model's static graph.
-      params: Its parameters.
+      params: Its parameters; with a mesh, on each of its devices.
       prompts: Token ids of each prompt, at least one.
       num_samples: Answers a prompt.
       seeds: One a prompt.
       sampling: Limit and strategy; its own seed is not used.
       eoa_id: Ends an answer.
       pad_id: Pads prompts.
-      batch_size: Sequences decoded together, at most.
+      batch_size: Sequences decoded together on a device, at most.
+      mesh: Devices of this process that share the work, row by row; None: one device.
 
     Returns:
       `num_samples` completions for each prompt, in the order of the prompts.
     """
     assert len(seeds) == len(prompts)
-    results: list[list[Completion]] = [[] for _ in prompts]
+    results: list[dict[int, Completion]] = [{} for _ in prompts]
     for length, indices in by_bucket(prompts).items():
-        # Powers of two below the full batch: a short group wastes little, and few shapes are compiled.
-        rows = min(max(1, batch_size // num_samples), 1 << (len(indices) - 1).bit_length())
-        for chunk, first, count in _chunks(indices, rows, num_samples, batch_size):
-            tokens, lengths = pad_rows([prompts[i] for i in chunk], rows=rows, length=length, pad_id=pad_id)
-            padded_seeds = [seeds[i] for i in chunk] + [0] * (rows - len(chunk))
-            state = _decode(
+        for chunk, rows, count in chunks(indices, num_samples, batch_size, 1 if mesh is None else mesh.size):
+            tokens, lengths = pad_rows([prompts[i] for i, _ in chunk], rows=rows, length=length, pad_id=pad_id)
+            idle = [(0, 0)] * (rows - len(chunk))
+            by_row = Rows(
+                prompts=jnp.asarray(tokens),
+                prompt_lens=jnp.asarray(lengths),
+                keys=jnp.stack([jax.random.key(seeds[i]) for i, _ in chunk] + [jax.random.key(0) for _ in idle]),
+                active=jnp.asarray(np.arange(rows) < len(chunk)),
+                first_sample=jnp.asarray([first for _, first in [*chunk, *idle]], jnp.int32),
+            )
+            tokens_drawn, log_probs = decode(
                 graphdef,
                 params,
-                jnp.asarray(tokens),
-                jnp.asarray(lengths),
-                jnp.stack([jax.random.key(seed) for seed in padded_seeds]),
-                jnp.asarray(np.arange(rows) < len(chunk)),
-                jnp.asarray(first),
+                by_row if mesh is None else jax.device_put(by_row, NamedSharding(mesh, _by_row(mesh))),
                 jnp.asarray(sampling.max_tokens),
                 jnp.asarray(max(sampling.temperature, 1e-6), jnp.float32),
                 jnp.asarray(sampling.top_p, jnp.float32),
                 num_samples=count,
                 capacity=bucket_length(sampling.max_tokens),
                 eoa_id=eoa_id,
+                mesh=mesh,
                 greedy=sampling.temperature == 0,
                 top_k=sampling.top_k,
                 nucleus=sampling.top_p < 1,
             )
-            drawn, log_probs = np.asarray(state[0]), np.asarray(state[1])
-            for row, index in enumerate(chunk):
-                for sample in range(row * count, (row + 1) * count):
-                    results[index].append(
-                        Completion.from_row(
-                            drawn[sample], float(log_probs[sample]), eoa_id=eoa_id, limit=sampling.max_tokens
-                        )
+            drawn, scores = np.asarray(tokens_drawn), np.asarray(log_probs)
+            for row, (index, first) in enumerate(chunk):
+                for sample in range(count):
+                    at = row * count + sample
+                    results[index][first + sample] = Completion.from_row(
+                        drawn[at], float(scores[at]), eoa_id=eoa_id, limit=sampling.max_tokens
                     )
-    return results
+    return [[by_sample[sample] for sample in range(num_samples)] for by_sample in results]
 
 
-def _chunks(indices: list[int], rows: int, num_samples: int, batch_size: int) -> Iterator[tuple[list[int], int, int]]:
-    """Yields (prompts, number of their first sample, samples of each) with at most `batch_size` sequences."""
-    for start in range(0, len(indices), rows):
-        for first in range(0, num_samples, batch_size):
-            yield indices[start : start + rows], first, min(batch_size, num_samples - first)
+def chunks(
+    indices: list[int], num_samples: int, batch_size: int, num_devices: int
+) -> Iterator[tuple[list[tuple[int, int]], int, int]]:
+    """Yields what is decoded together: (prompt, number of its first sample) pairs, rows with padding, samples of each.
+
+    A device has at most `batch_size` sequences. Fewer prompts than devices share their samples out.
+    """
+    count = min(batch_size, -(-num_samples // max(1, num_devices // len(indices))))
+    whole = num_samples - num_samples % count
+    for first, size in [(range(0, whole, count), count), (range(whole, num_samples, count), num_samples - whole)]:
+        pieces = [(index, start) for index in indices for start in first]
+        if not pieces:
+            continue
+        # Powers of two below the full batch: a short group wastes little, and few shapes are compiled.
+        share = -(-len(pieces) // num_devices)
+        rows = num_devices * min(max(1, batch_size // size), 1 << (share - 1).bit_length())
+        for start in range(0, len(pieces), rows):
+            yield pieces[start : start + rows], rows, size
+
+
+class Rows(NamedTuple):
+    """P prompts, and what is their own.
+
+    Attributes:
+      prompts: Token ids, right-padded, [P, T].
+      prompt_lens: Their true lengths.
+      keys: A random key each.
+      active: False for rows that only fill up.
+      first_sample: The number of the first sample that is drawn.
+    """
+
+    prompts: Any
+    prompt_lens: Any
+    keys: Any
+    active: Any
+    first_sample: Any
 
 
 @functools.partial(
-    jax.jit, static_argnames=("graphdef", "num_samples", "capacity", "eoa_id", "greedy", "top_k", "nucleus")
+    jax.jit, static_argnames=("graphdef", "num_samples", "capacity", "eoa_id", "mesh", "greedy", "top_k", "nucleus")
 )
-def _decode(
+def decode(
     graphdef: nnx.GraphDef,
     params: nnx.State,
-    prompts: jax.Array,
-    prompt_lens: jax.Array,
-    keys: jax.Array,
-    active: jax.Array,
-    first_sample: jax.Array,
+    rows: Rows,
+    limit: jax.Array,
+    temperature: jax.Array,
+    top_p: jax.Array,
+    *,
+    mesh: Mesh | None = None,
+    **static: Any,
+) -> tuple[jax.Array, jax.Array]:
+    """Prefills P prompts, then decodes R = P * num_samples rows; returns tokens [R, capacity] and log_probs [R].
+
+    Each device of the mesh runs a loop of its own over its rows, and ends it when they are done: nothing is sent.
+    """
+    local: Callable[..., tuple[jax.Array, jax.Array]] = functools.partial(_decode_rows, graphdef, **static)
+    if mesh is None:
+        return local(params, rows, limit, temperature, top_p)
+    ours, all_ = _by_row(mesh), PartitionSpec()
+    split = jax.shard_map(
+        local, mesh=mesh, in_specs=(all_, ours, all_, all_, all_), out_specs=(ours, ours), check_vma=False
+    )
+    return split(params, rows, limit, temperature, top_p)
+
+
+def _by_row(mesh: Mesh) -> PartitionSpec:
+    return PartitionSpec(mesh.axis_names)
+
+
+def _decode_rows(
+    graphdef: nnx.GraphDef,
+    params: nnx.State,
+    rows: Rows,
     limit: jax.Array,
     temperature: jax.Array,
     top_p: jax.Array,
@@ -124,13 +184,13 @@ def _decode(
     eoa_id: int,
     **strategy: Any,
 ) -> tuple[jax.Array, jax.Array]:
-    """Prefills P prompts, then decodes R = P * num_samples rows; returns tokens [R, capacity] and log_probs [R]."""
+    prompts, prompt_lens, keys, active, first_sample = rows
     model = merge(graphdef, params)
     prompt_slots = prompts.shape[1]
     logits, cache = model.prefill(prompts, prompt_lens, cache_len=prompt_slots + capacity)
 
     owner = jnp.repeat(jnp.arange(prompts.shape[0]), num_samples)
-    sample = first_sample + jnp.tile(jnp.arange(num_samples), prompts.shape[0])
+    sample = first_sample[owner] + jnp.tile(jnp.arange(num_samples), prompts.shape[0])
     row_keys = jax.vmap(jax.random.fold_in)(keys[owner], sample)
     row_lens = prompt_lens[owner]
     slots = jnp.arange(prompt_slots + capacity)[None, :]
@@ -156,13 +216,13 @@ def _decode(
             done=state.done | (token == eoa_id),
         )
 
-    rows = owner.shape[0]
+    num_rows = owner.shape[0]
     start = _State(
         step=jnp.asarray(0),
         logits=jnp.take(logits, owner, axis=0),
         cache=take(cache, owner),
-        tokens=jnp.full((rows, capacity), eoa_id, jnp.int32),
-        log_prob=jnp.zeros(rows, jnp.float32),
+        tokens=jnp.full((num_rows, capacity), eoa_id, jnp.int32),
+        log_prob=jnp.zeros(num_rows, jnp.float32),
         done=~active[owner],
     )
     end = jax.lax.while_loop(unfinished, advance, start)

@@ -20,7 +20,7 @@ from jax.sharding import Mesh, SingleDeviceSharding
 from hrm_codegen.config import Config, validate
 from hrm_codegen.errors import ConfigError, HRMCodeGenError, MissingExtraError, UsageError
 from hrm_codegen.generation.bucket import bucket_length
-from hrm_codegen.generation.sample import _decode
+from hrm_codegen.generation.sample import Rows, decode
 from hrm_codegen.model import abstract, bp_schedule
 from hrm_codegen.parallel import make_mesh, shardings
 from hrm_codegen.parallel.batch import batch_sharding
@@ -208,11 +208,14 @@ def compile_decode(config: Config, target: Target) -> Program:
     length = bucket_length(max(1, config.model.max_seq_len - limit))
     arguments = jax.eval_shape(
         lambda: (
-            jnp.zeros((rows, length), jnp.int32),
-            jnp.zeros(rows, jnp.int32),
-            jax.vmap(jax.random.key)(jnp.arange(rows)),
-            jnp.zeros(rows, bool),
-            *(jnp.asarray(0), jnp.asarray(0), jnp.asarray(1.0), jnp.asarray(1.0)),
+            Rows(
+                prompts=jnp.zeros((rows, length), jnp.int32),
+                prompt_lens=jnp.zeros(rows, jnp.int32),
+                keys=jax.vmap(jax.random.key)(jnp.arange(rows)),
+                active=jnp.zeros(rows, bool),
+                first_sample=jnp.zeros(rows, jnp.int32),
+            ),
+            *(jnp.asarray(0), jnp.asarray(1.0), jnp.asarray(1.0)),
         )
     )
     here = SingleDeviceSharding(device)
@@ -225,8 +228,8 @@ def compile_decode(config: Config, target: Target) -> Program:
         "top_k": sampling.top_k,
         "nucleus": sampling.top_p < 1,
     }
-    flops = matmul_flops(_decode, graphdef, params, *arguments, while_trips=limit, **static)
-    memory, hlo, xla_flops = _compile(_decode.lower(graphdef, params, *arguments, **static), target)
+    flops = matmul_flops(decode, graphdef, params, *arguments, while_trips=limit, **static)
+    memory, hlo, xla_flops = _compile(decode.lower(graphdef, params, *arguments, **static), target)
     return Program(
         memory=memory, hlo=hlo, xla_flops=xla_flops, flops=flops, work=1.0,
         mesh={"data": 1, "fsdp": 1, "tensor": 1}, num_devices=1, seconds=time.perf_counter() - start,
