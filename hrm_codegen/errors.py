@@ -49,6 +49,12 @@ class PromptError(HRMCodeGenError, ValueError):
     label = "ValueError"
 
 
+class ContextError(PromptError, UsageError):
+    """A prompt that leaves no room for its answer; an evaluation counts it as failed and goes on."""
+
+    label = "UsageError"
+
+
 class DatasetError(HRMCodeGenError, ValueError):
     """A data file that is missing, malformed, or does not fit the model or tokenizer."""
 

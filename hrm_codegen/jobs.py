@@ -113,6 +113,8 @@ def sweep(
 ) -> Iterator[EvalResult]:
     """Yields the evaluation of each way to sample from a checkpoint, which is loaded once.
 
+    Of several processes (`hrm_codegen.launch`), process 0 judges and reports, and all of them decode.
+
     `cells` has the ways, each with the folder for its results, or None. The other arguments are those of `evaluate`.
     """
     from hrm_codegen.baselines import check_model
@@ -122,28 +124,33 @@ def sweep(
     problems, name = load_evaluation_data(data)
     if k is not None and num_samples is not None and num_samples < max(k):  # known before the model is loaded
         raise UsageError(f"n must be ≥ max(k): n is {num_samples}, k is {', '.join(map(str, k))}")
-    model = load_model(ckpt, device=device, **_given({"condition": condition, "num_devices": num_devices}))
+    model = load_model(ckpt, device=device, **_given({"condition": condition, "num_devices": num_devices}), join=True)
     from hrm_codegen import evaluator
 
     configured = model.config.eval
     if k is None:
         k, num_samples = configured.k, num_samples or configured.num_samples
     settings = {field: getattr(configured, field) for field in ("timeout", "limit", "batch_size", "workers")}
-    for number, (cell, out) in enumerate(cells.items(), start=1):
-        if len(cells) > 1:
-            _LOGGER.info("cell %d of %d of the sweep: %s", number, len(cells), cell.folder)
-        yield evaluator.evaluate(
-            model,
-            problems,
-            k=k,
-            num_samples=num_samples,
-            temperature=cell.temperature,
-            top_p=cell.top_p,
-            out=out,
-            dataset_name=name,
-            sandbox=box,
-            **settings | _judging(options),
-        )
+    from hrm_codegen.shared_model import shared
+
+    with shared(model) as everyones:
+        if everyones is None:
+            raise SystemExit(0)  # this process has helped, and the evaluation is process 0's
+        for number, (cell, out) in enumerate(cells.items(), start=1):
+            if len(cells) > 1:
+                _LOGGER.info("cell %d of %d of the sweep: %s", number, len(cells), cell.folder)
+            yield evaluator.evaluate(
+                everyones,
+                problems,
+                k=k,
+                num_samples=num_samples,
+                temperature=cell.temperature,
+                top_p=cell.top_p,
+                out=out,
+                dataset_name=name,
+                sandbox=box,
+                **settings | _judging(options),
+            )
 
 
 def generate(

@@ -22,7 +22,12 @@ _LOGGER = logging.getLogger("hrm_codegen.jobs")
 
 
 def load_model(
-    ckpt: str | None, *, device: str = "auto", num_devices: int | None = None, condition: str | None = None
+    ckpt: str | None,
+    *,
+    device: str = "auto",
+    num_devices: int | None = None,
+    condition: str | None = None,
+    join: bool = False,
 ) -> HRMCodeGen | BaselineModel:
     """Loads a checkpoint, a baseline (`hf:NAME`, `*.gguf`), or for None the newest local best; the log says which.
 
@@ -31,6 +36,7 @@ def load_model(
       device: Where to compute.
       num_devices: Devices that decode; None: all accelerators of this process, or one CPU device.
       condition: HRM-Text's condition tokens that its prompts begin with; None: those of the configuration.
+      join: As in `start_jax`.
 
     Raises:
       UsageError: A condition or a number of devices for a baseline, which takes neither.
@@ -43,8 +49,10 @@ def load_model(
         if condition is not None or num_devices is not None:
             option = "--condition" if condition is not None else "--num-devices"
             raise UsageError(f"{option} is for HRM checkpoints, {ckpt} is asked in its own way")
+        if join:
+            start_jax("auto", join=True)
         return BaselineModel.from_pretrained(ckpt, device=device)
-    start_jax(device)
+    start_jax(device, join=join)
     from hrm_codegen.codegen import HRMCodeGen
 
     model = HRMCodeGen.from_pretrained(ckpt, device=device)

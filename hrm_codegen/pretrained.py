@@ -257,6 +257,11 @@ class Pretrained:
         return device_kind(next(iter(jax.tree.leaves(self.params)[0].devices())))
 
     @property
+    def parallelism(self) -> int:
+        """How many batches `generate` decodes at a time: one on each device."""
+        return 1 if self._mesh is None else self._mesh.size
+
+    @property
     def sha256(self) -> str:
         """Hash of the weights under their `hrm_text` names; computed anew each time."""
         return hash_state_dict(to_state_dict(self.config.model, self.params))

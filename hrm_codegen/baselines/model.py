@@ -21,18 +21,12 @@ from hrm_codegen.baselines.names import check_baseline
 from hrm_codegen.baselines.protocols import Question
 from hrm_codegen.config.schema import DataConfig, EvalConfig, SampleConfig
 from hrm_codegen.data import check_prompt
-from hrm_codegen.errors import PromptError, UsageError
+from hrm_codegen.errors import ContextError, PromptError, UsageError
 from hrm_codegen.generation.limits import resolve_sampling
 
 Number = float | int
 MAX_TOKENS = 512  # a program of MBPP has up to 400 tokens of GPT-2; half the context if that is less
 _LOGGER = logging.getLogger("hrm_codegen.baselines")
-
-
-class ContextError(PromptError, UsageError):
-    """A prompt that leaves no room for its answer; an evaluation counts it as failed and goes on."""
-
-    label = "UsageError"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -14,6 +14,7 @@ from typing import Literal
 Core = Literal["hrm", "trm", "looped", "transformer"]
 MaskKind = Literal["prefix_lm", "causal"]
 Dtype = Literal["auto", "float32", "bfloat16"]
+RematPolicy = Literal["all", "elementwise"]
 WandbMode = Literal["auto", "online", "offline", "disabled"]
 
 
@@ -39,6 +40,7 @@ class ModelConfig:
       max_seq_len: Longest prompt plus answer, in tokens.
       scan_layers: Scan over stacked layer weights: smaller programs for deep models on accelerators, slower on CPU.
       gradient_checkpointing: Recompute each block's activations in the backward pass.
+      remat_policy: What that recomputes: `all` of a block, or only what is `elementwise`, keeping matrix products.
       dtype: Compute type; `auto` is bfloat16 on accelerators and float32 on CPU. Weights are always float32.
     """
 
@@ -58,6 +60,7 @@ class ModelConfig:
     max_seq_len: int = 512
     scan_layers: bool = False
     gradient_checkpointing: bool = False
+    remat_policy: RematPolicy = "all"
     dtype: Dtype = "auto"
 
     @property

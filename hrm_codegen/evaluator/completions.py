@@ -72,7 +72,7 @@ def ask(model: Any, wanted: Sequence[tuple[Problem, Sequence[int]]], asking: Ask
       UsageError: For a model with neither method, or one that returns another number of answers.
     """
     if callable(getattr(model, "generate", None)):
-        yield from _ask_in_batches(model.generate, wanted, asking)
+        yield from _ask_in_batches(model.generate, wanted, asking, getattr(model, "parallelism", 1))
     elif callable(getattr(model, "generate_code", None)):
         yield from _ask_one_by_one(model.generate_code, wanted, asking)
     else:
@@ -91,9 +91,9 @@ def _prompt(problem: Problem, asking: Asking) -> str:
 
 
 def _ask_in_batches(
-    generate: Callable[..., Any], wanted: Sequence[tuple[Problem, Sequence[int]]], asking: Asking
+    generate: Callable[..., Any], wanted: Sequence[tuple[Problem, Sequence[int]]], asking: Asking, parallelism: int
 ) -> Iterator[Answers]:
-    size = max(1, asking.batch_size // asking.num_samples)
+    size = max(1, parallelism * asking.batch_size // asking.num_samples)
     ordered = sorted(wanted, key=lambda item: len(_prompt(item[0], asking)))
     for start in range(0, len(ordered), size):
         chunk = ordered[start : start + size]

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from hrm_codegen.config.schema import SampleConfig
-from hrm_codegen.errors import UsageError
+from hrm_codegen.errors import ContextError, UsageError
 
 
 def resolve_sampling(default: SampleConfig, given: Mapping[str, float | int | None], **counts: int) -> SampleConfig:
@@ -47,13 +47,13 @@ def answer_limits(prompts: Sequence[Sequence[int]], max_tokens: int, *, max_seq_
       strict: Whether an answer must have room for all of `max_tokens`, or else for one token.
 
     Raises:
-      UsageError: A prompt leaves too little room.
+      ContextError: A prompt leaves too little room.
     """
     limits = []
     for index, tokens in enumerate(prompts):
         room = max_seq_len - len(tokens)
         if room < (max_tokens if strict else 1):
-            raise UsageError(
+            raise ContextError(
                 f"prompt {index} has {len(tokens)} tokens and its answer up to {max_tokens}: together more than "
                 f"model.max_seq_len = {max_seq_len}"
             )

@@ -26,6 +26,7 @@ SIDE_FILE = "hrm_codegen.json"
 _CONFIG_FILES = ("config.yaml", "config.json")
 _TOKENIZER = "tokenizer.json"
 _LAYER = re.compile(r"model\.L_module\.layers\.(\d+)\.")
+_HOW = ("scan_layers", "gradient_checkpointing", "remat_policy", "dtype")  # fields that change no result
 _FINETUNING_STEPS = 1000  # a configuration must say something; a checkpoint of others does not
 _LOGGER = logging.getLogger("hrm_codegen.interop")
 
@@ -102,7 +103,7 @@ def _ours(side: Path, model: ModelConfig) -> tuple[Config, dict[str, Any]]:
     if not isinstance(tree.get("config"), Mapping) or not isinstance(tree.get("metadata", {}), Mapping):
         raise CheckpointError(f"{side} has no usable config or metadata")
     config = parse_config(side, tree["config"])
-    how = {name: getattr(config.model, name) for name in ("scan_layers", "gradient_checkpointing", "dtype")}
+    how = {name: getattr(config.model, name) for name in _HOW}
     model = dataclasses.replace(model, **how)
     if _resolved(config.model) != model:  # else it says the same, as its author wrote it
         config = dataclasses.replace(config, model=model)

@@ -47,6 +47,7 @@ class Stack(nnx.Module):
         self.num_layers = num_layers
         self.norm_eps = config.norm_eps
         self.remat = config.gradient_checkpointing
+        self.keep_products = config.remat_policy == "elementwise"
         blocks = [Block(config, rngs=rngs) for _ in range(num_layers)]
         self.layers: nnx.List[Block] | Block = _stacked(blocks) if config.scan_layers else nnx.List(blocks)
 
@@ -84,7 +85,11 @@ class Stack(nnx.Module):
         def call(x: Array) -> Array:
             return block(x, context)[0]
 
-        return jax.checkpoint(call)(x) if self.remat else call(x)
+        if not self.remat:
+            return call(x)
+        # Products with weights cost most and are kept; those within attention are as large as its scores, and are not.
+        policy = jax.checkpoint_policies.dots_with_no_batch_dims_saveable if self.keep_products else None
+        return jax.checkpoint(call, policy=policy)(x)
 
 
 def _stacked(blocks: list[Block]) -> Block:

@@ -31,7 +31,7 @@ class Fake:
 def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     model, loaded = Fake(), []
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(jobs, "load_model", lambda ckpt, device: loaded.append(ckpt) or model)
+    monkeypatch.setattr(jobs, "load_model", lambda ckpt, device, join: loaded.append(ckpt) or model)
     monkeypatch.setattr("hrm_codegen.interop.find_bundle", lambda name: Path("x.pt"))
     Path("d.jsonl").write_text(json.dumps(TASK) + "\n")
     return SimpleNamespace(model=model, loaded=loaded)
