@@ -24,7 +24,7 @@ from hrm_codegen.config import Config
 from hrm_codegen.data import Tokenizer, check_prompt, decode_answer, encode_prompt
 from hrm_codegen.errors import PromptError, UsageError
 from hrm_codegen.generation import beam_search, generate
-from hrm_codegen.generation.limits import answer_limits, resolve_sampling
+from hrm_codegen.generation.limits import answer_limits, resolve_sampling, resolve_seeds
 from hrm_codegen.model import init, merge
 from hrm_codegen.parallel.devices import find_device
 from hrm_codegen.pretrained import Pretrained
@@ -124,9 +124,7 @@ class HRMCodeGen(Pretrained):
         """
         given = {"max_tokens": max_tokens, "temperature": temperature, "top_p": top_p, "top_k": top_k}
         sampling = resolve_sampling(self.config.sample, given, num_samples=num_samples, batch_size=batch_size)
-        seeds = range(sampling.seed, sampling.seed + len(prompts)) if seeds is None else seeds
-        if len(seeds) != len(prompts):
-            raise UsageError(f"{len(prompts)} prompts need as many seeds, not {len(seeds)}")
+        seeds = resolve_seeds(seeds, first=sampling.seed, count=len(prompts))
         encoded, limits = self._encode(prompts, max_tokens)
         results: list[list[str]] = [[] for _ in prompts]
         for limit in sorted(set(limits)):

@@ -21,8 +21,8 @@ from hrm_codegen.baselines.names import check_baseline
 from hrm_codegen.baselines.protocols import Question
 from hrm_codegen.config.schema import DataConfig, EvalConfig, SampleConfig
 from hrm_codegen.data import check_prompt
-from hrm_codegen.errors import ContextError, PromptError, UsageError
-from hrm_codegen.generation.limits import resolve_sampling
+from hrm_codegen.errors import ContextError, PromptError
+from hrm_codegen.generation.limits import resolve_sampling, resolve_seeds
 
 Number = float | int
 MAX_TOKENS = 512  # a program of MBPP has up to 400 tokens of GPT-2; half the context if that is less
@@ -141,9 +141,7 @@ class BaselineModel:
         """
         given = {"max_tokens": max_tokens, "temperature": temperature, "top_p": top_p, "top_k": top_k}
         sampling = resolve_sampling(self.config.sample, given, num_samples=num_samples, batch_size=batch_size)
-        seeds = range(sampling.seed, sampling.seed + len(prompts)) if seeds is None else seeds
-        if len(seeds) != len(prompts):
-            raise UsageError(f"{len(prompts)} prompts need as many seeds, not {len(seeds)}")
+        seeds = resolve_seeds(seeds, first=sampling.seed, count=len(prompts))
         questions, limits = self._ask(prompts, max_tokens)
         draws = 1 if sampling.temperature == 0 else num_samples
         wanted = [

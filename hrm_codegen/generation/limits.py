@@ -37,6 +37,19 @@ def resolve_sampling(default: SampleConfig, given: Mapping[str, float | int | No
     return sampling
 
 
+def resolve_seeds(seeds: Sequence[int] | None, *, first: int, count: int) -> Sequence[int]:
+    """Returns one seed a prompt: those given, or `first`, `first + 1` and so on.
+
+    Raises:
+      UsageError: Another number of them.
+    """
+    if seeds is None:
+        return range(first, first + count)
+    if len(seeds) != count:
+        raise UsageError(f"{count} prompts need as many seeds, not {len(seeds)}")
+    return seeds
+
+
 def answer_limits(prompts: Sequence[Sequence[int]], max_tokens: int, *, max_seq_len: int, strict: bool) -> list[int]:
     """Returns how long the answer to each prompt may be.
 

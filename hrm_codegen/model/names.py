@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import contextvars
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import jax
 
@@ -17,8 +18,8 @@ Place = Callable[[jax.Array, str], jax.Array]
 _PLACE: contextvars.ContextVar[Place | None] = contextvars.ContextVar("place", default=None)
 
 
-def place(x: jax.Array, name: str) -> jax.Array:
-    """Returns `x`, on a mesh with the sharding of its name."""
+def place(x: Any, name: str) -> Any:
+    """Returns the array `x` (numpy's where parameters are constants), on a mesh with the sharding of its name."""
     meaning = _PLACE.get()
     return x if meaning is None else meaning(x, name)
 

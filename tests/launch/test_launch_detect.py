@@ -14,8 +14,9 @@ import pytest
 
 from hrm_codegen import launch, logs
 from hrm_codegen.errors import DeviceError, TrainingError
-from hrm_codegen.parallel import distributed
-from hrm_codegen.parallel.distributed import Agreement, Job, detect
+from hrm_codegen.parallel import distributed, environment
+from hrm_codegen.parallel.distributed import Agreement
+from hrm_codegen.parallel.environment import Job, detect
 
 EXPLICIT = {"JAX_COORDINATOR_ADDRESS": "n1:1234", "JAX_NUM_PROCESSES": "4", "JAX_PROCESS_ID": "3"}
 SLURM = {
@@ -81,8 +82,8 @@ def test_a_slurm_task_that_is_alone_on_its_node_or_sees_one_gpu_takes_all_it_see
 
 @pytest.fixture
 def tpu_machine(monkeypatch):
-    monkeypatch.setattr(distributed.importlib.util, "find_spec", lambda name: name)
-    monkeypatch.setattr(distributed.glob, "glob", lambda pattern: [pattern] if "accel" in pattern else [])
+    monkeypatch.setattr(environment.importlib.util, "find_spec", lambda name: name)
+    monkeypatch.setattr(environment.glob, "glob", lambda pattern: [pattern] if "accel" in pattern else [])
     return {"JAX_PLATFORMS": "tpu,cpu"}
 
 
