@@ -25,7 +25,7 @@ CONFIG = Config(
 PROMPTS = ["add", "a longer prompt, in another bucket of shapes", "y = 3", "z", "sort", "q", "w"]
 
 
-@pytest.mark.parametrize(("prompts", "num_samples", "batch_size"), [(7, 1, 64), (1, 11, 64), (2, 3, 1)])
+@pytest.mark.parametrize(("prompts", "num_samples", "batch_size"), [(7, 1, 64), (1, 11, 64)])
 def test_devices_change_nothing(prompts: int, num_samples: int, batch_size: int) -> None:
     model = HRMCodeGen.from_config(CONFIG)
     options = {"num_samples": num_samples, "batch_size": batch_size}
