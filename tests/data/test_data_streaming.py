@@ -60,7 +60,8 @@ def test_pages_that_were_read_are_given_back(sparse: Path, monkeypatch: pytest.M
     for number in range(1, 400):
         assert not file.read(number * 10**6, number * 10**6 + 257).any()
         if number % 100 == 99:
-            assert 99 * 4 <= resident_kilobytes(sparse) <= 100 * 64  # up to 16 pages a read
+            # A read brings 16 pages in, or 32 across a border; without giving back 399 reads would have 25 MB.
+            assert 99 * 4 <= resident_kilobytes(sparse) <= 100 * 128
     file.release()
     assert resident_kilobytes(sparse) == 0
 
