@@ -8,7 +8,6 @@ of the whole batch, the compiler's own choice.
 from __future__ import annotations
 
 import contextlib
-import math
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -18,6 +17,7 @@ from jax.sharding import PartitionSpec as P
 
 from hrm_codegen.model.names import placing
 from hrm_codegen.parallel.mesh import BATCH_AXES
+from hrm_codegen.parallel.rules import fit
 
 ACTIVATIONS: dict[str, P] = {
     "embed": P("tensor", None),  # [V, D], as it is looked up in
@@ -40,8 +40,7 @@ def constrained(mesh: Mesh | None) -> AbstractContextManager[None]:
         return contextlib.nullcontext()
 
     def meaning(x: jax.Array, name: str) -> jax.Array:
-        spec = P(*(_fitting(axes, size, mesh) for axes, size in zip(ACTIVATIONS[name], x.shape, strict=True)))
-        return jax.lax.with_sharding_constraint(x, NamedSharding(mesh, spec))
+        return jax.lax.with_sharding_constraint(x, NamedSharding(mesh, fit(ACTIVATIONS[name], x.shape, mesh)))
 
     return placing(meaning)
 
@@ -50,8 +49,3 @@ def mesh_of(tree: Any) -> Mesh | None:
     """Returns the mesh that a tree of shardings is on; None for None."""
     leaves = jax.tree.leaves(tree)
     return leaves[0].mesh if leaves else None
-
-
-def _fitting(axes: str | tuple[str, ...] | None, size: int, mesh: Mesh) -> str | tuple[str, ...] | None:
-    names = (axes,) if isinstance(axes, str) else axes or ()
-    return axes if size % math.prod(mesh.shape[name] for name in names) == 0 else None

@@ -47,12 +47,12 @@ def shardings(tree: Any, mesh: Mesh, rules: Rules = RULES) -> Any:
     def pick(path: tuple[Any, ...], leaf: Any) -> NamedSharding:
         name = jax.tree_util.keystr(path, simple=True, separator="/")
         spec = next((spec for regex, spec in rules if re.search(regex, name)), P())
-        return NamedSharding(mesh, _fit(spec, leaf.shape, mesh))
+        return NamedSharding(mesh, fit(spec, leaf.shape, mesh))
 
     return jax.tree_util.tree_map_with_path(pick, tree)
 
 
-def _fit(spec: P, shape: tuple[int, ...], mesh: Mesh) -> P:
+def fit(spec: P, shape: tuple[int, ...], mesh: Mesh) -> P:
     """Aligns `spec` with the last dims of `shape` and drops the axes that do not divide."""
     if len(spec) > len(shape):
         return P()
