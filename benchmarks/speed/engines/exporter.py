@@ -1,0 +1,37 @@
+"""Writes the files of `shop.py` from the same weights that our engines have. Nothing here is measured."""
+
+from __future__ import annotations
+
+import jax
+
+from benchmarks.speed.sizes import config_of
+from hrm_codegen.codegen import HRMCodeGen
+from hrm_codegen.data import Tokenizer, encode_example, get_reader, write_token_file
+from hrm_codegen.interop.onnx_export import export_onnx
+from hrm_codegen.model import init
+
+
+class Exporter:
+    """One process for one file."""
+
+    def export(self, path: str, size: str) -> None:
+        """Writes a folder for Transformers."""
+        _model(size).export_hf(path)
+
+    def export_onnx(self, path: str, size: str) -> None:
+        """Writes the plain graph, and beside it the one with past."""
+        export_onnx(_model(size).to_bundle(), path)
+
+    def write_documents(self, path: str, count: int, source: str | None) -> None:
+        """Writes the first `count` problems, prompt and answer as the trainer reads them."""
+        reader = get_reader("basics" if source is None else "mbpp")
+        problems = reader.load(source=source)["train"][:count]
+        tokenizer = Tokenizer.load("default")
+        examples = (encode_example(tokenizer, problem, num_tests=1) for problem in problems)
+        write_token_file(path, examples, tokenizer=tokenizer, metadata={"source": reader.name})
+
+
+def _model(size: str) -> HRMCodeGen:
+    config = config_of(size)
+    _, params = init(config.model, jax.random.key(0))
+    return HRMCodeGen(config=config, tokenizer=Tokenizer.load("default"), params=params)

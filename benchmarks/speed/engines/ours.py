@@ -1,0 +1,182 @@
+"""HRM-CodeGen: the real train step and the real decoder, with the weights of key 0."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import jax
+import numpy as np
+from flax import nnx
+
+from benchmarks.speed import timing, work
+from benchmarks.speed.engines.batches import batch_of
+from benchmarks.speed.sizes import BATCH, GRADED_PASSES, SEQ_LEN, config_of
+from hrm_codegen.config import EvalConfig, MeshConfig, SampleConfig
+from hrm_codegen.data import TokenFile, make_loader
+from hrm_codegen.generation import generate
+from hrm_codegen.model import init, merge
+from hrm_codegen.parallel import make_mesh, put_batch, put_tree, shardings
+from hrm_codegen.planning.flops import matmul_flops
+from hrm_codegen.training import create_state, make_optimizer, make_train_step
+
+NEVER = -1  # no token ends an answer, so that all contenders write as many
+
+
+class _Model:
+    """A configuration with its weights."""
+
+    def _load(self, size: str) -> None:
+        self.config = config_of(size)
+        self.graphdef, self.params = init(self.config.model, jax.random.key(0))
+
+    def _logits(self) -> list[Any]:
+        tokens, prefix = work.probe(self.config.model.vocab_size)
+        return np.asarray(_forward(self.graphdef, self.params, tokens, prefix)).tolist()
+
+    def _generate(self, prompts: list[list[int]], num_samples: int, batch_size: int, sampling: SampleConfig) -> None:
+        generate(
+            self.graphdef,
+            self.params,
+            prompts,
+            num_samples=num_samples,
+            seeds=list(range(len(prompts))),
+            sampling=sampling,
+            eoa_id=NEVER,
+            pad_id=0,
+            batch_size=batch_size,
+        )
+
+
+class _Learner(_Model):
+    """A model with state and train step."""
+
+    def _make_step(self, devices: int) -> None:
+        """Makes state and step, on a mesh if there are several devices."""
+        config, params = self.config, self.params
+        tx, schedule = make_optimizer(config.optim, config.train.num_steps, params)
+        places, self._mesh = None, None
+        if devices > 1:
+            mesh = make_mesh(MeshConfig(data=devices, fsdp=1, tensor=1), microbatch=BATCH)
+            params = put_tree(params, shardings(params, mesh))
+            places = shardings(jax.eval_shape(lambda p: create_state(p, tx, ema=False), params), mesh)
+            self._mesh = mesh
+        state = create_state(params, tx, ema=False)
+        self._state: Any = state if places is None else jax.device_put(state, places)
+        self._step: Any = make_train_step(self.graphdef, tx, schedule, config, state_shardings=places)
+
+
+class Trainer(_Learner):
+    """The train step on random full rows, on one device or on several virtual ones that share the rows."""
+
+    def prepare(self, size: str, devices: int) -> dict[str, Any]:
+        """Makes the model and its compiled step; returns facts about them."""
+        self._load(size)
+        logits = self._logits()
+        self._created = timing.resident_bytes()
+        self._make_step(devices)
+        batch = batch_of(work.random_rows(self.config.model.vocab_size, BATCH, SEQ_LEN))
+        self._batch = batch if self._mesh is None else put_batch(batch, self._mesh)
+        start = time.perf_counter()
+        lowered = self._step.lower(self._state, self._batch, bp_passes=GRADED_PASSES)
+        compiled = lowered.compile()
+        self._compiled = compiled
+        need = compiled.memory_analysis()
+        return {
+            "logits": logits,
+            "parameters": sum(leaf.size for leaf in jax.tree.leaves(self.params)),
+            "compile_seconds": time.perf_counter() - start,
+            "step_flops": matmul_flops(self._step, self._state, self._batch, bp_passes=GRADED_PASSES),
+            # The compiler speaks of one device.
+            "step_bytes": devices
+            * (
+                need.argument_size_in_bytes
+                + need.output_size_in_bytes
+                + need.temp_size_in_bytes
+                - need.alias_size_in_bytes
+            ),
+        }
+
+    def measure(self, seconds: float) -> dict[str, Any]:
+        """Repeats the step."""
+
+        def step() -> None:
+            self._state, _ = jax.block_until_ready(self._compiled(self._state, self._batch))
+
+        found = timing.repeat(step, seconds)
+        peak = timing.peak_bytes()
+        more = None if peak is None or self._created is None else peak - self._created
+        return {"units": BATCH * SEQ_LEN, "seconds": found, "peak_bytes": more}
+
+
+class RowsTrainer(_Learner):
+    """One epoch of real documents, packed by the project's own loader; one device."""
+
+    def prepare(self, size: str, documents: str) -> dict[str, Any]:
+        """Makes the model and counts what an epoch holds."""
+        self._load(size)
+        logits = self._logits()
+        self._make_step(1)
+        self._documents = TokenFile(documents)
+        counts = [(batch.loss_mask.sum(), (batch.segment_ids > 0).mean()) for batch in self._epoch()]
+        self._answers = int(sum(answers for answers, _ in counts))
+        filled = float(np.mean([share for _, share in counts]))
+        return {"logits": logits, "answers": self._answers, "steps": len(counts), "filled": filled}
+
+    def measure(self) -> dict[str, Any]:
+        """Runs one epoch."""
+
+        def epoch() -> None:
+            for batch in self._epoch():
+                self._state, _ = self._step(self._state, batch, bp_passes=GRADED_PASSES)
+            jax.block_until_ready(self._state)
+
+        return {"units": self._answers, "seconds": timing.repeat(epoch, 0.0)}
+
+    def _epoch(self) -> Any:
+        return make_loader(self._documents, seq_len=SEQ_LEN, batch_size=BATCH, seed=0, repeat=False)
+
+
+class Decoder(_Model):
+    """Greedy decoding."""
+
+    def prepare(self, size: str) -> dict[str, Any]:
+        """Makes the model."""
+        self._load(size)
+        return {"logits": self._logits()}
+
+    def measure(self, batch: int, prompt_len: int, new_tokens: int, seconds: float) -> dict[str, Any]:
+        """Repeats writing all tokens, and then only the first."""
+        prompts = work.prompts(self.config.model.vocab_size, batch, prompt_len)
+
+        return {
+            "units": batch * new_tokens,
+            "seconds": timing.repeat(lambda: self._greedy(prompts, new_tokens), seconds),
+            "first": timing.repeat(lambda: self._greedy(prompts, 1), seconds),
+        }
+
+    def _greedy(self, prompts: list[list[int]], new_tokens: int) -> None:
+        sampling = SampleConfig(max_tokens=new_tokens, temperature=0.0, top_p=1.0)
+        self._generate(prompts, 1, len(prompts), sampling)
+
+
+class Sampler(_Model):
+    """Several answers for each of many prompts, in one call."""
+
+    def prepare(self, size: str) -> dict[str, Any]:
+        """Makes the model."""
+        self._load(size)
+        return {"logits": self._logits()}
+
+    def measure(self, problems: int, samples: int, new_tokens: int) -> dict[str, Any]:
+        """Draws all answers once."""
+        prompts = work.varied_prompts(self.config.model.vocab_size, problems)
+        sampling = SampleConfig(max_tokens=new_tokens, temperature=0.8, top_p=1.0)
+        size = EvalConfig().batch_size
+        found = timing.repeat(lambda: self._generate(prompts, samples, size, sampling), 0.0)
+        return {"units": problems * samples, "seconds": found}
+
+
+@jax.jit(static_argnums=0)
+def _forward(graphdef: nnx.GraphDef, params: nnx.State, tokens: jax.Array, prefix: jax.Array) -> jax.Array:
+    return merge(graphdef, params)(tokens, prefix_mask=prefix)

@@ -1,0 +1,88 @@
+"""`train`: the same train step, 8 rows of 256 tokens, by this project and by Transformers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from benchmarks.speed.process import cores
+from benchmarks.speed.records import Record, seconds, speeds, summary
+from benchmarks.speed.settings import Settings
+from benchmarks.speed.shop import Shop
+from benchmarks.speed.sizes import BATCH, GRADED_PASSES, SEQ_LEN
+from benchmarks.speed.tables import NOTHING, compared, number, spread
+from benchmarks.speed.team import Contender, Team, agreement
+
+_OURS, _THEIRS = "benchmarks.speed.engines.ours:Trainer", "benchmarks.speed.engines.hf:Trainer"
+_HF = ("torch", "transformers")
+_MB = 2**20
+
+
+def run(settings: Settings, shop: Shop) -> list[Record]:
+    records = []
+    for size in settings.sizes_of("1m", "8m"):
+        contenders = [each for each in _contenders(size, shop) if each.name not in settings.without]
+        with Team("train", size, contenders) as team:
+            records += team.alternate(settings.rounds, {}, seconds=settings.seconds)
+    return records
+
+
+def show(records: Sequence[Record], peak_flops: float | None) -> str:
+    note = (
+        f"{BATCH} rows of {SEQ_LEN} tokens, the first quarter a prompt, float32, AdamW with clipping, K = "
+        f"{GRADED_PASSES}. {agreement(records)}All start with GLIBC_TUNABLES=glibc.malloc.hugetlb=1. Memory: the "
+        "most after the steps, compiling included, less that after making the model; `compiled step` is what XLA "
+        "says it needs. The peak is the best product of section machine.\n\n"
+    )
+    columns = {
+        "tokens/s": lambda record: spread(summary(speeds(record))),
+        "ms a step": lambda record: spread(summary(1e3 * value for value in seconds(record))),
+        "memory, MB": lambda record: _megabytes(record.rounds[-1]["peak_bytes"]),
+        "compiled step, MB": lambda record: _megabytes(record.facts.get("step_bytes")),
+        "of the matrix peak": lambda record: _share(record, peak_flops),
+    }
+    return note + compared(records, (), columns)
+
+
+def virtual_devices() -> int:
+    """Returns how many devices share the rows: as many as there are cores, if they divide the batch."""
+    return max(count for count in range(1, min(cores(), BATCH) + 1) if BATCH % count == 0)
+
+
+def _contenders(size: str, shop: Shop) -> list[Contender]:
+    devices = virtual_devices()
+    ours = [Contender(name="ours", engine=_OURS, options=lambda: {"size": size, "devices": 1})]
+    if devices > 1:
+        ours.append(
+            Contender(
+                name=f"ours-{devices}dev",
+                engine=_OURS,
+                env={"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"},
+                options=lambda: {"size": size, "devices": devices},
+            )
+        )
+    return [
+        *ours,
+        Contender(
+            name="hf-eager",
+            engine=_THEIRS,
+            needs=_HF,
+            options=lambda: {"folder": shop.model(size), "compiled": False},
+        ),
+        Contender(
+            name="hf-compiled",
+            engine=_THEIRS,
+            needs=_HF,
+            options=lambda: {"folder": shop.model(size), "compiled": True},
+        ),
+    ]
+
+
+def _megabytes(count: float | None) -> str:
+    return number(None if count is None else count / _MB)
+
+
+def _share(record: Record, peak_flops: float | None) -> str:
+    flops, speed = record.facts.get("step_flops"), summary(seconds(record))
+    if flops is None or speed is None or not peak_flops:
+        return NOTHING
+    return f"{flops / speed.median / peak_flops:.0%}"

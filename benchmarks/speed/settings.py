@@ -1,0 +1,60 @@
+"""How much is measured: the defaults of a run, and those of `--quick`."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+SECTIONS = ("machine", "train", "decode", "samples", "rows", "start")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The command line, read.
+
+    Attributes:
+      only: Sections, in the order of `SECTIONS`.
+      sizes: Models of every section that has a choice; None: few of each.
+      rounds: Alternations.
+      seconds: A measurement repeats its work for at least this long.
+      batches: Of decoding.
+      prompt_len: Of decoding.
+      new_tokens: Written by each sequence of decoding and of samples.
+      problems: Of samples.
+      samples: Answers for each problem.
+      documents: Of rows.
+      without: Contenders that are left out.
+      llama_bench: The program; None: no llama.cpp.
+      gguf: The model file of a size, for llama.cpp.
+    """
+
+    only: tuple[str, ...] = SECTIONS
+    sizes: tuple[str, ...] | None = None
+    rounds: int = 5
+    seconds: float = 1.0
+    batches: tuple[int, ...] = (1, 8)
+    prompt_len: int = 64
+    new_tokens: int = 128
+    problems: int = 8
+    samples: int = 20
+    documents: int = 256
+    without: tuple[str, ...] = ()
+    llama_bench: str | None = None
+    gguf: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    def sizes_of(self, *default: str) -> tuple[str, ...]:
+        """Returns what was asked for, or a section's own choice."""
+        return self.sizes or default
+
+
+QUICK = Settings(
+    sizes=("1m",),
+    rounds=1,
+    seconds=0.0,
+    batches=(1,),
+    prompt_len=16,
+    new_tokens=8,
+    problems=2,
+    samples=4,
+    documents=16,
+)

@@ -1,0 +1,35 @@
+"""Seconds of repeated work, and the memory of this process. Used inside of workers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+
+def repeat(work: Callable[[], object], at_least: float) -> list[float]:
+    """Returns the seconds of each repetition: one, and more until they take `at_least` seconds together."""
+    seconds: list[float] = []
+    while not seconds or sum(seconds) < at_least:
+        start = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - start)
+    return seconds
+
+
+def resident_bytes() -> int | None:
+    """Memory of this process now; None where the system does not say (not Linux)."""
+    return _status("VmRSS")
+
+
+def peak_bytes() -> int | None:
+    """The most it has been. Not `getrusage`: its maximum includes the parent at the time of the fork."""
+    return _status("VmHWM")
+
+
+def _status(field: str) -> int | None:
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(field + ":")), None)
