@@ -44,7 +44,7 @@ def train(
       DatasetError: If no data is named, or it isn't there.
       DeviceError: If the run has other processes, and they cannot be reached.
     """
-    start_jax(device, join=True)
+    start_jax(device, join=True, split_cpu=True)
     from hrm_codegen.codegen import HRMCodeGen
     from hrm_codegen.parallel.distributed import leaving_on_error
     from hrm_codegen.training import Trainer

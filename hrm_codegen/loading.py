@@ -6,6 +6,7 @@ array, so jax and everything above it is imported inside the functions.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import os
@@ -13,11 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hrm_codegen.errors import UsageError
+from hrm_codegen.machine import cores
 
 if TYPE_CHECKING:
     from hrm_codegen.baselines import BaselineModel
     from hrm_codegen.codegen import HRMCodeGen
 
+MAX_CPU_DEVICES = 8  # each holds all weights and updates them
+_FORCED = "xla_force_host_platform_device_count"
 _LOGGER = logging.getLogger("hrm_codegen.jobs")
 
 
@@ -77,11 +81,13 @@ def enable_compile_cache() -> None:
         jax.config.update("jax_compilation_cache_dir", str(root / "jax"))
 
 
-def start_jax(device: str, *, join: bool = False) -> None:
+def start_jax(device: str, *, join: bool = False, split_cpu: bool = False) -> None:
     """Sets jax up; has to come before its first array, because a mesh is made of the default backend's devices.
 
     Args:
       device: Where to compute.
+      split_cpu: Let a CPU be one device for each core, if the environment does not say how many: a step whose rows
+        are split over them also does its elementwise work on all cores.
       join: Become one of several processes, if the environment says that there are others.
 
     Raises:
@@ -92,6 +98,9 @@ def start_jax(device: str, *, join: bool = False) -> None:
     enable_compile_cache()
     if device == "cpu":
         jax.config.update("jax_platforms", "cpu")
+    if split_cpu and jax.config.values["jax_num_cpu_devices"] < 0 and _FORCED not in os.environ.get("XLA_FLAGS", ""):
+        with contextlib.suppress(RuntimeError):  # jax has arrays already: it is as it is
+            jax.config.update("jax_num_cpu_devices", min(cores(), MAX_CPU_DEVICES))
     if join:
         from hrm_codegen.parallel.distributed import maybe_initialize
 

@@ -28,6 +28,7 @@ from hrm_codegen.config.fields import FIELDS, WrongType, canonical
 from hrm_codegen.config.overrides import apply_overrides
 from hrm_codegen.config.tree import Tree
 from hrm_codegen.errors import ConfigError, HRMCodeGenError, UsageError
+from hrm_codegen.machine import restart_with_large_pages
 
 FLAGS = flags.FLAGS
 _LOADER = Path(__file__).parent / "config" / "from_yaml.py"
@@ -261,4 +262,5 @@ def _detach_absl_handler() -> None:
 
 
 if __name__ == "__main__":
+    restart_with_large_pages()
     run()

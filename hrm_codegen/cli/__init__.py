@@ -13,10 +13,12 @@ from collections.abc import Sequence
 
 from hrm_codegen import logs
 from hrm_codegen.errors import HRMCodeGenError, UsageError
+from hrm_codegen.machine import restart_with_large_pages
 
 __all__ = ["main"]
 
 _LOGGER = logging.getLogger("hrm_codegen.cli")
+_TRAINS = {"train", "demo", "benchmark"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -29,6 +31,8 @@ def main(argv: Sequence[str] | None = None) -> int:
       The exit code.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    if argv is None and not _TRAINS.isdisjoint(arguments[:1]):
+        restart_with_large_pages()
     logs.setup()
     try:
         logs.setup(log_format=logs.requested_format(arguments))

@@ -25,8 +25,8 @@ from hrm_codegen.evaluator.results_log import ResultsLog
 from hrm_codegen.evaluator.runner import OnTimeout, Runner, Submission
 from hrm_codegen.evaluator.sandbox import Sandbox, default_sandbox
 from hrm_codegen.evaluator.table import shorten
-from hrm_codegen.evaluator.tiers import cores
 from hrm_codegen.evaluator.verdicts import Program, Verdict, check_timeout
+from hrm_codegen.machine import cores
 
 Dataset = str | Path | Iterable[Problem | Mapping[str, Any]]
 _LOG = logging.getLogger("hrm_codegen.evaluator")

@@ -17,9 +17,10 @@ import threading
 from typing import Any, Protocol, get_args, runtime_checkable
 
 from hrm_codegen.errors import SandboxError, UsageError
-from hrm_codegen.evaluator.tiers import ISOLATION, MOST_TOGETHER, choose_tier, cores, take_parked, warn_of_tier_c
+from hrm_codegen.evaluator.tiers import ISOLATION, MOST_TOGETHER, choose_tier, take_parked, warn_of_tier_c
 from hrm_codegen.evaluator.verdicts import Program, ProgramResult, SandboxMode, Verdict
 from hrm_codegen.evaluator.workers import Limits, Worker, WorkerGone, WorkerOverdue, start_workers
+from hrm_codegen.machine import cores
 
 __all__ = ["JailSandbox", "Limits", "Sandbox", "default_sandbox", "run_program", "wall_limit"]
 

@@ -8,6 +8,7 @@ import os
 
 from hrm_codegen.errors import SandboxError
 from hrm_codegen.evaluator.workers import Limits, Worker, start_workers
+from hrm_codegen.machine import cores
 
 _LOG = logging.getLogger("hrm_codegen.evaluator")
 MOST_TOGETHER = 8
@@ -81,11 +82,6 @@ def take_parked(tier: str, limits: Limits) -> list[Worker]:
         if worker not in living:
             worker.close()
     return living
-
-
-def cores() -> int:
-    """Returns how many programs can run at a time."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @functools.cache

@@ -103,7 +103,7 @@ def _search(
         logits, cache = model.decode_step(
             token[living],
             jnp.broadcast_to(prompt_len + beams.step, (num_beams,)),
-            take(beams.cache, parent[living]),
+            take(beams.cache, parent[living], num_rows=num_beams),
             slot=slot,
             key_mask=jnp.broadcast_to(key_mask, (num_beams, key_mask.shape[1])),
         )
@@ -114,7 +114,7 @@ def _search(
     start = _Beams(
         step=jnp.asarray(0),
         logits=logits[first],
-        cache=take(cache, first),
+        cache=take(cache, first, num_rows=1),
         tokens=empty,
         # All beams start alike: only the first may continue, or they would all find the same answer.
         score=jnp.where(jnp.arange(num_beams) == 0, 0.0, -jnp.inf),

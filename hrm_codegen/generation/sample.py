@@ -220,7 +220,7 @@ def _decode_rows(
     start = _State(
         step=jnp.asarray(0),
         logits=jnp.take(logits, owner, axis=0),
-        cache=take(cache, owner),
+        cache=take(cache, owner, num_rows=prompts.shape[0]),
         tokens=jnp.full((num_rows, capacity), eoa_id, jnp.int32),
         log_prob=jnp.zeros(num_rows, jnp.float32),
         done=~active[owner],

@@ -17,13 +17,17 @@ from jaxtyping import Array, Bool, Float, Int
 from hrm_codegen.config.schema import MaskKind, ModelConfig
 from hrm_codegen.model.layers import matrix_init, rotate
 from hrm_codegen.model.names import place
+from hrm_codegen.model.products import attend, project, unpack
 
 
 class KeyValue(NamedTuple):
-    """Keys (already rotated) and values of one layer in one pass."""
+    """Keys (already rotated) and values of one layer in one pass; rows and heads are one axis, B N = B * N.
 
-    k: Float[Array, "B S N H"]
-    v: Float[Array, "B S N H"]
+    Why one: XLA drops an axis of one row, and the reshape that takes costs a copy of the cache at every token.
+    """
+
+    k: Float[Array, "BN S H"]
+    v: Float[Array, "BN S H"]
 
 
 class Context(NamedTuple):
@@ -58,15 +62,6 @@ def attention_mask(
     return visible & (segment_ids[:, :, None] == segment_ids[:, None, :])
 
 
-def attend(
-    q: Float[Array, "B T N H"], k: Float[Array, "B S N H"], v: Float[Array, "B S N H"], mask: Bool[Array, "B T S"]
-) -> Float[Array, "B T N H"]:
-    """Scaled dot-product attention with a float32 softmax."""
-    scores = jnp.einsum("BTNH,BSNH->BNTS", q, k, preferred_element_type=jnp.float32) * q.shape[-1] ** -0.5
-    scores = jnp.where(mask[:, None, :, :], scores, jnp.finfo(jnp.float32).min)
-    return jnp.einsum("BNTS,BSNH->BTNH", jax.nn.softmax(scores, axis=-1).astype(v.dtype), v)
-
-
 class Attention(nnx.Module):
     """Multi-head attention whose output is gated per head channel: `(sigmoid(g) * attend(q, k, v)) W_out`."""
 
@@ -83,13 +78,25 @@ class Attention(nnx.Module):
         self, x: Float[Array, "B T D"], context: Context, cache: KeyValue | None = None
     ) -> tuple[Float[Array, "B T D"], KeyValue]:
         """Returns the layer's output, and its keys and values including those of the cache."""
-        packed = jnp.einsum("BTD,DCNH->BTCNH", x, place(self.gqkv[...].astype(x.dtype), "gqkv"))
-        gate, q, k, v = jnp.moveaxis(packed, 2, 0)
+        packed = project("BTD,DCNH->BTCNH", x, place(self.gqkv[...].astype(x.dtype), "gqkv"))
+        gate, q, k, v = unpack(packed)
         q, k = rotate(q, context.cos, context.sin), rotate(k, context.cos, context.sin)
-        if cache is not None:
-            assert context.slot is not None, "a cache needs a slot"
-            k = jax.lax.dynamic_update_slice_in_dim(cache.k, k, context.slot, axis=1)
-            v = jax.lax.dynamic_update_slice_in_dim(cache.v, v, context.slot, axis=1)
-        mixed = jax.nn.sigmoid(gate) * attend(q, k, v, context.mask)
+        q, k, v = (jnp.moveaxis(x, 2, 1) for x in (q, k, v))
+        kept = KeyValue(_merged(k), _merged(v))
+        if cache is None:
+            mixed = attend(q, k, v, context.mask[:, None])
+        else:
+            slot = context.slot
+            assert slot is not None, "a cache needs a slot"
+            kept = jax.tree.map(
+                lambda old, new: jax.lax.dynamic_update_slice_in_dim(old, new, slot, axis=1), cache, kept
+            )
+            mask = jnp.repeat(context.mask, self.num_heads, axis=0)
+            mixed = attend(_merged(q), kept.k, kept.v, mask).reshape(q.shape)
+        mixed = jax.nn.sigmoid(gate) * jnp.moveaxis(mixed, 1, 2)
         weight = place(self.out[...].astype(x.dtype).reshape(self.num_heads, self.head_dim, -1), "out")
-        return jnp.einsum("BTNH,NHD->BTD", mixed, weight), KeyValue(k, v)
+        return project("BTNH,NHD->BTD", mixed, weight), kept
+
+
+def _merged(x: Float[Array, "B N T H"]) -> Float[Array, "BN T H"]:
+    return x.reshape(-1, *x.shape[2:])

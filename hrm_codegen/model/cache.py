@@ -19,11 +19,22 @@ def grow(cache: Cache, *, length: int) -> Cache:
     """Pads the key axis with zeros to `length` positions."""
 
     def pad(leaf: jax.Array) -> jax.Array:
-        return jnp.pad(leaf, ((0, 0), (0, length - leaf.shape[1]), (0, 0), (0, 0)))
+        return jnp.pad(leaf, ((0, 0), (0, length - leaf.shape[1]), (0, 0)))
 
     return jax.tree.map(pad, cache)
 
 
-def take(cache: Cache, rows: jax.Array) -> Cache:
-    """Returns the cache of the given batch rows, in that order: repeats a prompt for its samples, reorders beams."""
-    return jax.tree.map(lambda leaf: jnp.take(leaf, rows, axis=0), cache)
+def take(cache: Cache, rows: jax.Array, *, num_rows: int) -> Cache:
+    """Returns the cache of some of its rows, in their order: repeats a prompt for its samples, reorders beams.
+
+    Args:
+      cache: Of `num_rows` rows.
+      rows: Which of them.
+      num_rows: How many the cache has.
+    """
+
+    def pick(leaf: jax.Array) -> jax.Array:
+        by_row = leaf.reshape(num_rows, -1, *leaf.shape[1:])
+        return jnp.take(by_row, rows, axis=0).reshape(-1, *leaf.shape[1:])
+
+    return jax.tree.map(pick, cache)

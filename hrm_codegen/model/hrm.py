@@ -17,6 +17,7 @@ from hrm_codegen.model.attention import Context, KeyValue, attention_mask
 from hrm_codegen.model.cache import Cache, grow
 from hrm_codegen.model.layers import compute_dtype, embed_init, matrix_init, rope_tables, state_init
 from hrm_codegen.model.names import place
+from hrm_codegen.model.products import project
 from hrm_codegen.model.schedule import CycleGroup, cycle_groups, num_passes
 from hrm_codegen.model.stack import Stack
 
@@ -130,7 +131,7 @@ class HRM(nnx.Module):
 
     def _logits(self, z_h: Array) -> Array:
         head = place(self.head[...].astype(z_h.dtype), "head")
-        return place(jnp.einsum("BTD,DV->BTV", z_h, head, preferred_element_type=jnp.float32), "logits")
+        return place(project("BTD,DV->BTV", z_h, head, jnp.float32), "logits")
 
     def _initial_z_l(self, x: Array) -> Array:
         # Fixed, never trained: hrm_text keeps it as a buffer.
@@ -204,4 +205,6 @@ def _scan_passes(stack: Stack, z: Array, injected: Array, context: Context, leng
     def body(z: Array, _: None) -> tuple[Array, None]:
         return stack(z + injected, context), None
 
+    if length == 1:
+        return body(z, None)[0]
     return jax.lax.scan(body, z, None, length=length)[0]

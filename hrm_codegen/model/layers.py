@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, Int
 
 from hrm_codegen.config.schema import ModelConfig
 from hrm_codegen.model.names import place
+from hrm_codegen.model.products import project, unpack
 
 # A [fan_in, fan_out] matrix with standard deviation 1 / sqrt(fan_in), truncated at two sigma and corrected for it.
 matrix_init = jax.nn.initializers.variance_scaling(1.0, "fan_in", "truncated_normal")
@@ -68,6 +69,6 @@ class Mlp(nnx.Module):
 
     def __call__(self, x: Float[Array, "B T D"]) -> Float[Array, "B T D"]:
         """Maps each position on its own."""
-        packed = jnp.einsum("BTD,DCF->BTCF", x, place(self.gate_up[...].astype(x.dtype), "gate_up"))
-        gate, up = jnp.moveaxis(packed, 2, 0)
-        return jnp.einsum("BTF,FD->BTD", jax.nn.silu(gate) * up, place(self.down[...].astype(x.dtype), "down"))
+        packed = project("BTD,DCF->BTCF", x, place(self.gate_up[...].astype(x.dtype), "gate_up"))
+        gate, up = unpack(packed)
+        return project("BTF,FD->BTD", jax.nn.silu(gate) * up, place(self.down[...].astype(x.dtype), "down"))

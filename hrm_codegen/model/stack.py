@@ -17,6 +17,7 @@ from hrm_codegen.config.schema import ModelConfig
 from hrm_codegen.model.attention import Attention, Context, KeyValue
 from hrm_codegen.model.layers import Mlp, rms_norm
 from hrm_codegen.model.names import place
+from hrm_codegen.model.products import ATTENTION
 
 
 class Block(nnx.Module):
@@ -87,8 +88,12 @@ class Stack(nnx.Module):
 
         if not self.remat:
             return call(x)
-        # Products with weights cost most and are kept; those within attention are as large as its scores, and are not.
-        policy = jax.checkpoint_policies.dots_with_no_batch_dims_saveable if self.keep_products else None
+        # Products with weights and attention cost most and are kept; what lies between is computed again.
+        policies = jax.checkpoint_policies
+        kept = policies.save_from_both_policies(
+            policies.dots_with_no_batch_dims_saveable, policies.save_only_these_names(ATTENTION)
+        )
+        policy = kept if self.keep_products else None
         return jax.checkpoint(call, policy=policy)(x)
 
 

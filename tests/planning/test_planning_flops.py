@@ -43,7 +43,9 @@ def formula(config: Config, graded: int) -> float:
     layers = model.layers_per_stack * (1 if model.core in ("hrm", "trm") else 2)
     # The last product of a block is not recomputed: nobody needs its result.
     again = layer - inner * dim if model.gradient_checkpointing else 0
-    stack = layers * ((num_passes(model) + 2 * graded) * layer + graded * again)
+    # The backward pass of attention computes the scores once more.
+    backward = 2 * layer + config.data.seq_len * width
+    stack = layers * (num_passes(model) * layer + graded * (backward + again))
     return 2.0 * tokens * (stack + 3 * dim * model.vocab_size)
 
 
@@ -82,7 +84,8 @@ def test_flops_and_bytes_agree_with_xla_where_there_are_no_loops():
     cost = compiled.cost_analysis()
     assert 0.85 < traced_flops(config) / cost["flops"] <= 1.0  # XLA adds the elementwise work.
     traffic = read_traffic(compiled.as_text(), num_devices=1)
-    assert traffic.memory_bytes == pytest.approx(cost["bytes accessed"], rel=0.02)
+    # Where part of an array is read behind a reshape, XLA counts the whole: here 6 % of all.
+    assert 0.93 < traffic.memory_bytes / cost["bytes accessed"] <= 1.0
 
 
 @pytest.mark.parametrize("core", ["hrm", "trm", "looped", "transformer"])

@@ -1,0 +1,129 @@
+"""The two products a block is made of, with backward passes of their own: weights times activations, and attention.
+
+Why not autodiff's: its gradient of a weight comes out transposed, so that XLA turns the largest operand around first,
+and its attention keeps scores and probabilities of every layer and pass. Both cost a CPU a third of a train step.
+What is computed is the same; only reverse mode is supported.
+
+Letters: B batch, T query positions, S key positions, D width, H head size.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import jax
+import jax.ad_checkpoint
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+HIDDEN = -1e30  # added to the scores of keys that a query may not see: their weight is exactly 0
+ATTENTION = "attention"  # the name that checkpoint policies know its results by
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 3))
+def project(equation: str, x: Array, weight: Array, dtype: Any = None) -> Array:
+    """Returns `einsum(equation, x, weight)`.
+
+    Args:
+      equation: As "BTD,DF->BTF": every letter in two of its three parts.
+      x: Activations.
+      weight: A matrix, possibly with more axes.
+      dtype: Of the result; None: that of the operands.
+    """
+    return jnp.einsum(equation, x, weight, preferred_element_type=dtype)
+
+
+def _project_forward(equation: str, x: Array, weight: Array, dtype: Any) -> tuple[Array, tuple[Array, Array]]:
+    # Not by calling `project`: a checkpoint policy sees no product inside a call of it.
+    return jnp.einsum(equation, x, weight, preferred_element_type=dtype), (x, weight)
+
+
+def _project_backward(equation: str, dtype: Any, kept: tuple[Array, Array], grad: Array) -> tuple[Array, Array]:
+    del dtype
+    x, weight = kept
+    operands, out = equation.split("->")
+    left, right = operands.split(",")
+    grad_x = jnp.einsum(f"{out},{right}->{left}", grad, weight)
+    # A product over rows turns its first operand around: the smaller one, whatever XLA would rather do.
+    if x.size <= grad.size:
+        grad_weight = jnp.einsum(f"{left},{out}->{right}", x, grad)
+    else:
+        turned = "".join(letter for letter in out + left if (letter in out) != (letter in left))
+        product = jax.lax.optimization_barrier(jnp.einsum(f"{out},{left}->{turned}", grad, x))
+        grad_weight = jnp.einsum(f"{turned}->{right}", product)
+    return grad_x.astype(x.dtype), grad_weight.astype(weight.dtype)
+
+
+project.defvjp(_project_forward, _project_backward)
+
+
+@jax.custom_vjp
+def unpack(packed: Float[Array, "B T C *rest"]) -> tuple[Float[Array, "B T *rest"], ...]:
+    """Returns the parts of what one product computed together; their gradients are written side by side at once."""
+    return tuple(packed[:, :, part] for part in range(packed.shape[2]))
+
+
+def _unpack_forward(packed: Array) -> tuple[tuple[Array, ...], None]:
+    return unpack(packed), None
+
+
+def _unpack_backward(kept: None, grads: tuple[Array, ...]) -> tuple[Array]:
+    del kept
+    return (jnp.stack(grads, axis=2),)
+
+
+unpack.defvjp(_unpack_forward, _unpack_backward)
+
+
+@jax.custom_vjp
+def attend(
+    q: Float[Array, "*G T H"], k: Float[Array, "*G S H"], v: Float[Array, "*G S H"], mask: Bool[Array, "*#G T S"]
+) -> Float[Array, "*G T H"]:
+    """Scaled dot-product attention with a float32 softmax; every query must see a key.
+
+    The leading axes are rows and heads, apart or as one.
+
+    The backward pass computes the weights anew from q, k and each query's largest score and sum (as FlashAttention
+    does, arXiv 2205.14135, section 3.1, but in one tile), so that no array of T times S is kept.
+    """
+    return _attend_forward(q, k, v, mask)[0]
+
+
+def _attend_forward(q: Array, k: Array, v: Array, mask: Array) -> tuple[Array, Any]:
+    q = q * q.shape[-1] ** -0.5
+    scores = _scores(q, k, mask)
+    largest = jnp.max(scores, axis=-1, keepdims=True)
+    weights = jnp.exp(scores - largest)
+    total = jnp.sum(weights, axis=-1, keepdims=True)
+    out = (jnp.einsum("...TS,...SH->...TH", weights.astype(v.dtype), v) / total).astype(v.dtype)
+    out, largest, total = (jax.ad_checkpoint.checkpoint_name(x, ATTENTION) for x in (out, largest, total))
+    return out, (q, k, v, mask, largest, total, out)
+
+
+def _attend_backward(kept: Any, grad: Array) -> tuple[Array, Array, Array, None]:
+    q, k, v, mask, largest, total, out = kept
+    weights = jnp.exp(_scores(q, k, mask) - largest)
+    grad = grad / total
+    narrow = grad.astype(v.dtype)
+    grad_v = _over_queries(weights.astype(v.dtype), narrow)
+    from_weights = jnp.einsum("...TH,...SH->...TS", narrow, v, preferred_element_type=jnp.float32)
+    along = jnp.sum(grad * out, axis=-1, keepdims=True, dtype=jnp.float32)
+    grad_scores = (weights * (from_weights - along)).astype(q.dtype)
+    grad_q = jnp.einsum("...TS,...SH->...TH", grad_scores, k) * q.shape[-1] ** -0.5
+    grad_k = _over_queries(grad_scores, q)
+    return grad_q, grad_k, grad_v, None
+
+
+attend.defvjp(_attend_forward, _attend_backward)
+
+
+def _scores(q: Array, k: Array, mask: Array) -> Array:
+    scores = jnp.einsum("...TH,...SH->...TS", q, k, preferred_element_type=jnp.float32)
+    return scores + jnp.where(mask, 0.0, HIDDEN)
+
+
+def _over_queries(wide: Array, x: Array) -> Array:
+    """Returns `einsum("...TS,...TH->...SH", wide, x)`; of the two, `x` is turned around, which is smaller."""
+    turned = jax.lax.optimization_barrier(jnp.swapaxes(x, -1, -2))
+    return jnp.swapaxes(jnp.einsum("...HT,...TS->...HS", turned, wide), -1, -2)

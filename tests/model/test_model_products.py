@@ -1,0 +1,98 @@
+"""The hand-written backward passes against autodiff of the same mathematics."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from hrm_codegen.model.products import attend, project, unpack
+
+SIZES = {"B": 2, "T": 7, "D": 6, "C": 2, "F": 5, "N": 3, "H": 4, "V": 11}
+EQUATIONS = ["BTD,DCF->BTCF", "BTD,DCNH->BTCNH", "BTF,FD->BTD", "BTNH,NHD->BTD", "BTD,DV->BTV"]
+
+
+def draw(seed: int, *shape: int, dtype: str = "float32") -> jax.Array:
+    return jax.random.normal(jax.random.key(seed), shape, dtype)
+
+
+def plain_attention(q, k, v, mask):
+    scores = jnp.where(mask, jnp.einsum("bnth,bnsh->bnts", q, k) / jnp.sqrt(q.shape[-1]), -jnp.inf)
+    return jnp.einsum("bnts,bnsh->bnth", jax.nn.softmax(scores, axis=-1), v)
+
+
+def attention_inputs(dtype: str = "float32"):
+    q, k, v = (draw(seed, 2, 3, length, 4, dtype=dtype) for seed, length in ((0, 5), (1, 9), (2, 9)))
+    mask = (jax.random.uniform(jax.random.key(3), (2, 1, 5, 9)) < 0.5).at[..., 0].set(True).at[..., 8].set(False)
+    return q, k, v, mask
+
+
+@pytest.mark.parametrize("equation", EQUATIONS)
+def test_project_has_the_gradients_of_einsum(equation: str) -> None:
+    left, right = equation.split("->")[0].split(",")
+    x, weight = (draw(seed, *(SIZES[letter] for letter in part)) for seed, part in enumerate((left, right)))
+    out, pull = jax.vjp(lambda *operands: project(equation, *operands), x, weight)
+    expected, expected_pull = jax.vjp(lambda *operands: jnp.einsum(equation, *operands), x, weight)
+    np.testing.assert_allclose(out, expected, rtol=1e-6)
+    grad = draw(9, *out.shape)
+    for ours, theirs in zip(pull(grad), expected_pull(grad), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+def test_a_product_of_bfloat16_can_be_float32_and_its_gradients_are_not() -> None:
+    x, weight = draw(0, 2, 7, 6, dtype="bfloat16"), draw(1, 6, 11, dtype="bfloat16")
+    out, pull = jax.vjp(lambda *operands: project("BTD,DV->BTV", *operands, "float32"), x, weight)
+    assert out.dtype == "float32"
+    assert [grad.dtype for grad in pull(out)] == ["bfloat16", "bfloat16"]
+
+
+def test_unpacked_parts_pack_their_gradients() -> None:
+    packed = draw(0, 2, 3, 4, 5)
+    parts, pull = jax.vjp(unpack, packed)
+    np.testing.assert_array_equal(jnp.stack(parts, axis=2), packed)
+    grads = tuple(draw(seed, 2, 3, 5) for seed in range(4))
+    np.testing.assert_array_equal(pull(grads)[0], jnp.stack(grads, axis=2))
+
+
+def test_attention_has_the_values_and_gradients_of_softmax() -> None:
+    q, k, v, mask = attention_inputs()
+    out, pull = jax.vjp(lambda *qkv: attend(*qkv, mask), q, k, v)
+    expected, expected_pull = jax.vjp(lambda *qkv: plain_attention(*qkv, mask), q, k, v)
+    np.testing.assert_allclose(out, expected, atol=1e-6)
+    grad = draw(4, *out.shape)
+    for ours, theirs in zip(pull(grad), expected_pull(grad), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+def test_attention_in_bfloat16_is_near_that_in_float32() -> None:
+    q, k, v, mask = attention_inputs("bfloat16")
+    out, pull = jax.vjp(lambda *qkv: attend(*qkv, mask), q, k, v)
+    wide = [x.astype("float32") for x in (q, k, v)]
+    expected, expected_pull = jax.vjp(lambda *qkv: plain_attention(*qkv, mask), *wide)
+    assert out.dtype == "bfloat16"
+    np.testing.assert_allclose(out, expected, atol=0.03)
+    for ours, theirs in zip(pull(out), expected_pull(out.astype("float32")), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=0.1)
+
+
+def test_rows_and_heads_may_be_one_axis() -> None:
+    q, k, v, mask = attention_inputs()
+    merged = attend(*(x.reshape(-1, *x.shape[2:]) for x in (q, k, v)), jnp.repeat(mask[:, 0], 3, axis=0))
+    np.testing.assert_allclose(merged.reshape(q.shape), attend(q, k, v, mask), atol=1e-6)
+
+
+def test_hidden_keys_count_for_nothing_and_get_no_gradient() -> None:
+    q, k, v, mask = attention_inputs()
+    seen = jnp.any(mask, axis=(1, 2))[:, None, :, None]
+    far = jnp.where(seen, v, 1e6)
+    np.testing.assert_array_equal(attend(q, k, far, mask), attend(q, k, jnp.where(seen, v, 0.0), mask))
+    grads = jax.grad(lambda k, v: jnp.sum(attend(q, k, v, mask)), (0, 1))(k, v)
+    for grad in grads:
+        assert not jnp.any(jnp.where(seen, 0.0, grad))
+
+
+def test_no_array_of_queries_times_keys_is_kept() -> None:
+    q, k, v, mask = attention_inputs()
+    kept = jax.tree.leaves(jax.vjp(lambda *qkv: attend(*qkv, mask), q, k, v)[1])
+    assert max(leaf.size for leaf in kept if leaf.dtype == "float32") == k.size  # T S N would be larger
