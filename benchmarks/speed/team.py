@@ -1,6 +1,8 @@
 """The contenders of one comparison: started one by one, checked to have the same model, then measured in turns.
 
-A contender that is not installed, or fails, is a line of the table and never the end of the run.
+A contender that is not installed, or fails, is a line of the table and never the end of the run. Only one computes at a
+time, but anything else on the machine is met as well: torch's threads wait for each other, and when one of them has to
+share its core they lose far more than half of their speed.
 """
 
 from __future__ import annotations
