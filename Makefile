@@ -28,8 +28,8 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.core  ## Throughput of training and decoding on this machine
-	$(BIN)/hrm-codegen benchmark
+bench: $(VENV)/.extras  ## Training and decoding beside Transformers and ONNX Runtime, on this machine when it is quiet
+	$(BIN)/python -m benchmarks.speed
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "HRM-CodeGen needs Python 3.11 or newer")'

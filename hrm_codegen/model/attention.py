@@ -17,7 +17,7 @@ from jaxtyping import Array, Bool, Float, Int
 from hrm_codegen.config.schema import MaskKind, ModelConfig
 from hrm_codegen.model.layers import matrix_init, rotate
 from hrm_codegen.model.names import place
-from hrm_codegen.model.products import attend, project, unpack
+from hrm_codegen.model.products import attend, lean, project, unpack
 
 
 class KeyValue(NamedTuple):
@@ -93,9 +93,14 @@ class Attention(nnx.Module):
             )
             mask = jnp.repeat(context.mask, self.num_heads, axis=0)
             mixed = attend(_merged(q), kept.k, kept.v, mask).reshape(q.shape)
-        mixed = jax.nn.sigmoid(gate) * jnp.moveaxis(mixed, 1, 2)
         weight = place(self.out[...].astype(x.dtype).reshape(self.num_heads, self.head_dim, -1), "out")
-        return project("BTNH,NHD->BTD", mixed, weight), kept
+        return lean(_gated_out)(gate, mixed, weight), kept
+
+
+def _gated_out(
+    gate: Float[Array, "B T N H"], mixed: Float[Array, "B N T H"], weight: Float[Array, "N H D"]
+) -> Float[Array, "B T D"]:
+    return project("BTNH,NHD->BTD", jax.nn.sigmoid(gate) * jnp.moveaxis(mixed, 1, 2), weight)
 
 
 def _merged(x: Float[Array, "B N T H"]) -> Float[Array, "BN T H"]:

@@ -8,6 +8,8 @@ Letters: B batch, T query positions, S key positions, D width, F feed-forward wi
 
 from __future__ import annotations
 
+import functools
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -15,7 +17,7 @@ from jaxtyping import Array, Float, Int
 
 from hrm_codegen.config.schema import ModelConfig
 from hrm_codegen.model.names import place
-from hrm_codegen.model.products import project, unpack
+from hrm_codegen.model.products import lean, project, unpack
 
 # A [fan_in, fan_out] matrix with standard deviation 1 / sqrt(fan_in), truncated at two sigma and corrected for it.
 matrix_init = jax.nn.initializers.variance_scaling(1.0, "fan_in", "truncated_normal")
@@ -31,11 +33,32 @@ def compute_dtype(config: ModelConfig) -> jnp.dtype:
     return jnp.dtype("float32" if jax.default_backend() == "cpu" else "bfloat16")
 
 
-def rms_norm(x: Float[Array, "*B D"], *, eps: float) -> Float[Array, "*B D"]:
-    """Divides by the root mean square over the last axis; there is no gain to learn."""
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
+def _rms_norm(x: Array, eps: float) -> Array:
+    return _rms_norm_forward(x, eps)[0]
+
+
+def _rms_norm_forward(x: Array, eps: float) -> tuple[Array, tuple[Array, Array]]:
     wide = x.astype(jnp.float32)
     scale = jax.lax.rsqrt(jnp.mean(jnp.square(wide), axis=-1, keepdims=True) + eps)
-    return (wide * scale).astype(x.dtype)
+    out = (wide * scale).astype(x.dtype)
+    return out, (out, scale)
+
+
+def _rms_norm_backward(eps: float, kept: tuple[Array, Array], grad: Array) -> tuple[Array]:
+    """`dx = s (g - y mean(g y))`: needs the result, which the product after it keeps anyway, and not x."""
+    del eps
+    out, scale = (leaf.astype(jnp.float32) for leaf in kept)
+    wide = grad.astype(jnp.float32)
+    return ((scale * (wide - out * jnp.mean(wide * out, axis=-1, keepdims=True))).astype(grad.dtype),)
+
+
+_rms_norm.defvjp(_rms_norm_forward, _rms_norm_backward)
+
+
+def rms_norm(x: Float[Array, "*B D"], *, eps: float) -> Float[Array, "*B D"]:
+    """Divides by the root mean square over the last axis; there is no gain to learn."""
+    return _rms_norm(x, eps)
 
 
 def rope_tables(
@@ -70,5 +93,9 @@ class Mlp(nnx.Module):
     def __call__(self, x: Float[Array, "B T D"]) -> Float[Array, "B T D"]:
         """Maps each position on its own."""
         packed = project("BTD,DCF->BTCF", x, place(self.gate_up[...].astype(x.dtype), "gate_up"))
-        gate, up = unpack(packed)
-        return project("BTF,FD->BTD", jax.nn.silu(gate) * up, place(self.down[...].astype(x.dtype), "down"))
+        return lean(_gated_down)(packed, place(self.down[...].astype(x.dtype), "down"))
+
+
+def _gated_down(packed: Array, down: Array) -> Array:
+    gate, up = unpack(packed)
+    return project("BTF,FD->BTD", jax.nn.silu(gate) * up, down)

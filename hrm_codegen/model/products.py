@@ -10,6 +10,7 @@ Letters: B batch, T query positions, S key positions, D width, H head size.
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -58,6 +59,14 @@ def _project_backward(equation: str, dtype: Any, kept: tuple[Array, Array], grad
 project.defvjp(_project_forward, _project_backward)
 
 
+def lean(function: Callable[..., Array]) -> Callable[..., Array]:
+    """Returns the function with only its arguments kept for the backward pass: for cheap work before a product.
+
+    What is kept is copied into the arrays of a scan over passes, which costs more than elementwise work done twice.
+    """
+    return jax.checkpoint(function, prevent_cse=False)
+
+
 @jax.custom_vjp
 def unpack(packed: Float[Array, "B T C *rest"]) -> tuple[Float[Array, "B T *rest"], ...]:
     """Returns the parts of what one product computed together; their gradients are written side by side at once."""
@@ -84,8 +93,8 @@ def attend(
 
     The leading axes are rows and heads, apart or as one.
 
-    The backward pass computes the weights anew from q, k and each query's largest score and sum (as FlashAttention
-    does, arXiv 2205.14135, section 3.1, but in one tile), so that no array of T times S is kept.
+    The backward pass computes the weights anew from q, k and the logarithm of each query's sum (as FlashAttention-2
+    does, arXiv 2307.08691, section 3.1, but in one tile), so that no array of T times S is kept.
     """
     return _attend_forward(q, k, v, mask)[0]
 
@@ -97,17 +106,15 @@ def _attend_forward(q: Array, k: Array, v: Array, mask: Array) -> tuple[Array, A
     weights = jnp.exp(scores - largest)
     total = jnp.sum(weights, axis=-1, keepdims=True)
     out = (jnp.einsum("...TS,...SH->...TH", weights.astype(v.dtype), v) / total).astype(v.dtype)
-    out, largest, total = (jax.ad_checkpoint.checkpoint_name(x, ATTENTION) for x in (out, largest, total))
-    return out, (q, k, v, mask, largest, total, out)
+    out, log_total = (jax.ad_checkpoint.checkpoint_name(x, ATTENTION) for x in (out, largest + jnp.log(total)))
+    return out, (q, k, v, mask, log_total, out)
 
 
 def _attend_backward(kept: Any, grad: Array) -> tuple[Array, Array, Array, None]:
-    q, k, v, mask, largest, total, out = kept
-    weights = jnp.exp(_scores(q, k, mask) - largest)
-    grad = grad / total
-    narrow = grad.astype(v.dtype)
-    grad_v = _over_queries(weights.astype(v.dtype), narrow)
-    from_weights = jnp.einsum("...TH,...SH->...TS", narrow, v, preferred_element_type=jnp.float32)
+    q, k, v, mask, log_total, out = kept
+    weights = jnp.exp(_scores(q, k, mask) - log_total)
+    grad_v = _over_queries(weights.astype(v.dtype), grad)
+    from_weights = jnp.einsum("...TH,...SH->...TS", grad, v, preferred_element_type=jnp.float32)
     along = jnp.sum(grad * out, axis=-1, keepdims=True, dtype=jnp.float32)
     grad_scores = (weights * (from_weights - along)).astype(q.dtype)
     grad_q = jnp.einsum("...TS,...SH->...TH", grad_scores, k) * q.shape[-1] ** -0.5
