@@ -458,8 +458,8 @@ def test_without_walls_nothing_runs_unless_asked_for(monkeypatch, caplog):
 
 
 def _ends(pid: int) -> bool:
-    """Whether a process is gone soon, or dead and waiting for an init that reaps."""
-    for _ in range(300):
+    """Whether a process is gone soon, or dead and waiting for an init that reaps; on a busy machine soon is seconds."""
+    for _ in range(3000):
         try:
             state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
         except FileNotFoundError:
