@@ -87,11 +87,11 @@ unpack.defvjp(_unpack_forward, _unpack_backward)
 
 @jax.custom_vjp
 def attend(
-    q: Float[Array, "*G T H"], k: Float[Array, "*G S H"], v: Float[Array, "*G S H"], mask: Bool[Array, "*#G T S"]
+    q: Float[Array, "*G T H"], k: Float[Array, "*G S H"], v: Float[Array, "*G S H"], mask: Bool[Array, "... T S"]
 ) -> Float[Array, "*G T H"]:
     """Scaled dot-product attention with a float32 softmax; every query must see a key.
 
-    The leading axes are rows and heads, apart or as one.
+    The leading axes are rows and heads, apart or as one; those of the mask broadcast to them.
 
     The backward pass computes the weights anew from q, k and the logarithm of each query's sum (as FlashAttention-2
     does, arXiv 2307.08691, section 3.1, but in one tile), so that no array of T times S is kept.
