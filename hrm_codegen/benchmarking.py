@@ -87,7 +87,7 @@ def benchmark_training(
         "tokens_per_sec": batch_size * seq_len / seconds,
         "ms_per_step": 1e3 * seconds,
         "compile_sec": compile_sec,
-        "peak_mem_mb": _peak_bytes(compiled) / 2**20,
+        "peak_mem_mb": peak_bytes(compiled) / 2**20,
     }
 
 
@@ -148,7 +148,8 @@ def _random_batch(config: ModelConfig, batch_size: int, seq_len: int) -> Batch:
     )
 
 
-def _peak_bytes(compiled: Any) -> float:
+def peak_bytes(compiled: Any) -> float:
+    """Returns the device's own peak, or what a compiled step says that it needs of each device."""
     stats = jax.local_devices()[0].memory_stats() or {}
     if "peak_bytes_in_use" in stats:
         return float(stats["peak_bytes_in_use"])

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 
-VARIABLE, VALUE = "GLIBC_TUNABLES", "glibc.malloc.hugetlb=1"
+TUNABLE, VALUE = "GLIBC_TUNABLES", "glibc.malloc.hugetlb=1"
 _RESTARTED = "HRM_CODEGEN_RESTARTED"
 
 
@@ -26,9 +26,9 @@ def restart_with_large_pages() -> None:
     glibc. Programs that this one starts do not inherit the variable.
     """
     if os.environ.pop(_RESTARTED, None):
-        del os.environ[VARIABLE]
-    elif VARIABLE not in os.environ and sys.executable and _has_glibc():
-        environment = os.environ | {VARIABLE: VALUE, _RESTARTED: "1"}
+        del os.environ[TUNABLE]
+    elif TUNABLE not in os.environ and sys.executable and _has_glibc():
+        environment = os.environ | {TUNABLE: VALUE, _RESTARTED: "1"}
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)
 
 

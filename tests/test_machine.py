@@ -23,7 +23,7 @@ print(told, os.environ.get("GLIBC_TUNABLES"), sys.argv[1:])
 
 
 def run(**environ: str) -> list[str]:
-    clean = {name: value for name, value in os.environ.items() if name != machine.VARIABLE}
+    clean = {name: value for name, value in os.environ.items() if name != machine.TUNABLE}
     command = [sys.executable, "-c", SCRIPT, "a b", "--c"]
     return subprocess.run(command, env=clean | environ, capture_output=True, text=True, check=True).stdout.splitlines()
 

@@ -13,13 +13,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from hrm_codegen.machine import TUNABLE, VALUE
+
 ROOT = Path(__file__).resolve().parents[2]
 # What would give one contender other threads, flags or caches than the next.
 _DROPPED = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "XLA_FLAGS", "JAX_COMPILATION_CACHE_DIR", "JAX_NUM_CPU_DEVICES")
 _ENVIRONMENT = {
     "JAX_PLATFORMS": "cpu",
     # Fewer page faults for large temporary buffers; for every contender, so that it is equal.
-    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
+    TUNABLE: VALUE,
     "HF_HUB_OFFLINE": "1",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "TRANSFORMERS_VERBOSITY": "error",
@@ -29,11 +31,6 @@ _CLOSE_TIMEOUT = 10.0
 
 class WorkerError(Exception):
     """A worker failed, ended or did not answer in time."""
-
-
-def cores() -> int:
-    """Cores that this process, and so its children, may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:

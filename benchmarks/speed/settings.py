@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+
+from benchmarks.speed.team import Contender
 
 SECTIONS = ("machine", "train", "decode", "samples", "rows", "start")
 
@@ -41,6 +43,10 @@ class Settings:
     without: tuple[str, ...] = ()
     llama_bench: str | None = None
     gguf: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    def taking_part(self, contenders: Iterable[Contender]) -> list[Contender]:
+        """Returns those that are not left out."""
+        return [contender for contender in contenders if contender.name not in self.without]
 
     def sizes_of(self, *default: str) -> tuple[str, ...]:
         """Returns what was asked for, or a section's own choice."""

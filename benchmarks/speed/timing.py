@@ -27,6 +27,12 @@ def peak_bytes() -> int | None:
     return _status("VmHWM")
 
 
+def peak_above(start: int | None) -> int | None:
+    """How far above `start`, an earlier `resident_bytes()`, the most was."""
+    peak = peak_bytes()
+    return None if peak is None or start is None else peak - start
+
+
 def _status(field: str) -> int | None:
     try:
         lines = Path("/proc/self/status").read_text().splitlines()

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.speed import timing
-from benchmarks.speed.process import cores
+from hrm_codegen.machine import cores
 
 
 class _Machine:

@@ -11,9 +11,9 @@ import torch
 import transformers
 
 from benchmarks.speed import timing, work
-from benchmarks.speed.process import cores
 from benchmarks.speed.sizes import BATCH, BETAS, CLIP, LEARNING_RATE, SEQ_LEN, WEIGHT_DECAY
 from hrm_codegen.data import TokenFile
+from hrm_codegen.machine import cores
 
 IGNORED = -100  # of cross_entropy
 
@@ -88,9 +88,7 @@ class Trainer(_Learner):
     def measure(self, seconds: float) -> dict[str, Any]:
         """Repeats the step."""
         found = timing.repeat(functools.partial(self._step, *self._batch), seconds)
-        peak = timing.peak_bytes()
-        more = None if peak is None or self._created is None else peak - self._created
-        return {"units": BATCH * SEQ_LEN, "seconds": found, "peak_bytes": more}
+        return {"units": BATCH * SEQ_LEN, "seconds": found, "peak_bytes": timing.peak_above(self._created)}
 
     def step_once(self, folder: str) -> None:
         """Loads and makes one step: what a new process does (section `start`)."""
@@ -139,14 +137,18 @@ class RowsTrainer(_Learner):
         return (self._documents[index] for index in range(len(self._documents)))
 
 
-class Decoder(_Model):
-    """Greedy decoding with the key-value cache."""
+class _Writer(_Model):
+    """A model that is only asked."""
 
     def prepare(self, folder: str) -> dict[str, Any]:
         """Makes the model."""
         self._load(folder)
         self.net.eval()
         return {"logits": self._logits(), "threads": torch.get_num_threads()}
+
+
+class Decoder(_Writer):
+    """Greedy decoding with the key-value cache."""
 
     def write(self, folder: str, prompt_len: int, new_tokens: int) -> None:
         """Loads and writes once: what a new process does (section `start`)."""
@@ -167,14 +169,8 @@ class Decoder(_Model):
         self._generate(prompts, new_tokens, do_sample=False)
 
 
-class Sampler(_Model):
+class Sampler(_Writer):
     """Several answers for each prompt, problem by problem."""
-
-    def prepare(self, folder: str) -> dict[str, Any]:
-        """Makes the model."""
-        self._load(folder)
-        self.net.eval()
-        return {"logits": self._logits(), "threads": torch.get_num_threads()}
 
     def measure(self, problems: int, samples: int, new_tokens: int) -> dict[str, Any]:
         """Draws all answers once."""

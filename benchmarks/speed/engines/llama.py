@@ -9,7 +9,7 @@ import json
 import subprocess
 from typing import Any
 
-from benchmarks.speed.process import cores
+from hrm_codegen.machine import cores
 
 _TIMEOUT = 600
 

@@ -8,7 +8,7 @@ import numpy as np
 import onnxruntime
 
 from benchmarks.speed import timing, work
-from benchmarks.speed.process import cores
+from hrm_codegen.machine import cores
 
 
 class Decoder:

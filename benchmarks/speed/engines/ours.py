@@ -12,6 +12,7 @@ from flax import nnx
 from benchmarks.speed import timing, work
 from benchmarks.speed.engines.batches import batch_of
 from benchmarks.speed.sizes import BATCH, GRADED_PASSES, SEQ_LEN, config_of
+from hrm_codegen.benchmarking import peak_bytes
 from hrm_codegen.config import EvalConfig, MeshConfig, SampleConfig
 from hrm_codegen.data import TokenFile, make_loader
 from hrm_codegen.generation import generate
@@ -81,20 +82,13 @@ class Trainer(_Learner):
         lowered = self._step.lower(self._state, self._batch, bp_passes=GRADED_PASSES)
         compiled = lowered.compile()
         self._compiled = compiled
-        need = compiled.memory_analysis()
         return {
             "logits": logits,
             "parameters": sum(leaf.size for leaf in jax.tree.leaves(self.params)),
             "compile_seconds": time.perf_counter() - start,
             "step_flops": matmul_flops(self._step, self._state, self._batch, bp_passes=GRADED_PASSES),
             # The compiler speaks of one device.
-            "step_bytes": devices
-            * (
-                need.argument_size_in_bytes
-                + need.output_size_in_bytes
-                + need.temp_size_in_bytes
-                - need.alias_size_in_bytes
-            ),
+            "step_bytes": devices * peak_bytes(compiled),
         }
 
     def measure(self, seconds: float) -> dict[str, Any]:
@@ -104,9 +98,7 @@ class Trainer(_Learner):
             self._state, _ = jax.block_until_ready(self._compiled(self._state, self._batch))
 
         found = timing.repeat(step, seconds)
-        peak = timing.peak_bytes()
-        more = None if peak is None or self._created is None else peak - self._created
-        return {"units": BATCH * SEQ_LEN, "seconds": found, "peak_bytes": more}
+        return {"units": BATCH * SEQ_LEN, "seconds": found, "peak_bytes": timing.peak_above(self._created)}
 
 
 class RowsTrainer(_Learner):
@@ -137,18 +129,21 @@ class RowsTrainer(_Learner):
         return make_loader(self._documents, seq_len=SEQ_LEN, batch_size=BATCH, seed=0, repeat=False)
 
 
-class Decoder(_Model):
-    """Greedy decoding."""
+class _Writer(_Model):
+    """A model that is only asked."""
 
     def prepare(self, size: str) -> dict[str, Any]:
         """Makes the model."""
         self._load(size)
         return {"logits": self._logits()}
 
+
+class Decoder(_Writer):
+    """Greedy decoding."""
+
     def measure(self, batch: int, prompt_len: int, new_tokens: int, seconds: float) -> dict[str, Any]:
         """Repeats writing all tokens, and then only the first."""
         prompts = work.prompts(self.config.model.vocab_size, batch, prompt_len)
-
         return {
             "units": batch * new_tokens,
             "seconds": timing.repeat(lambda: self._greedy(prompts, new_tokens), seconds),
@@ -160,13 +155,8 @@ class Decoder(_Model):
         self._generate(prompts, 1, len(prompts), sampling)
 
 
-class Sampler(_Model):
+class Sampler(_Writer):
     """Several answers for each of many prompts, in one call."""
-
-    def prepare(self, size: str) -> dict[str, Any]:
-        """Makes the model."""
-        self._load(size)
-        return {"logits": self._logits()}
 
     def measure(self, problems: int, samples: int, new_tokens: int) -> dict[str, Any]:
         """Draws all answers once."""

@@ -19,8 +19,8 @@ def run(settings: Settings, shop: Shop) -> list[Record]:
     records = []
     lengths = {"prompt_len": settings.prompt_len, "new_tokens": settings.new_tokens}
     for size in settings.sizes_of("1m", "8m"):
-        alone = [each for each in _alone(settings, size, shop) if each.name not in settings.without]
-        both = [each for each in _both(size, shop) if each.name not in settings.without]
+        alone = settings.taking_part(_alone(settings, size, shop))
+        both = settings.taking_part(_both(size, shop))
         batches = [batch for batch in settings.batches if batch > 1]
         if 1 in settings.batches:
             with Team("decode", size, both + alone) as team:

@@ -7,12 +7,12 @@ import platform
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.speed.process import cores
 from benchmarks.speed.records import Record, speeds, summary
 from benchmarks.speed.settings import Settings
 from benchmarks.speed.shop import Shop
 from benchmarks.speed.tables import markdown, spread
 from benchmarks.speed.team import NOT_INSTALLED, Contender, Team, installed
+from hrm_codegen.machine import cores
 
 _ENGINES = "benchmarks.speed.engines.hardware:"
 _PRODUCT = 2048

@@ -15,8 +15,7 @@ from benchmarks.speed.team import Contender, Team, agreement
 def run(settings: Settings, shop: Shop) -> list[Record]:
     records = []
     for size in settings.sizes_of("1m"):
-        contenders = [c for c in _contenders(size, settings, shop) if c.name not in settings.without]
-        with Team("rows", size, contenders) as team:
+        with Team("rows", size, settings.taking_part(_contenders(size, settings, shop))) as team:
             found = team.alternate(settings.rounds, {})
         records += [_described(record, shop.source, settings.documents) for record in _checked(found)]
     return records

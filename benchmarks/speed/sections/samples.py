@@ -15,7 +15,7 @@ def run(settings: Settings, shop: Shop) -> list[Record]:
     work = {"problems": settings.problems, "samples": settings.samples, "new_tokens": settings.new_tokens}
     records = []
     for size in settings.sizes_of("1m"):
-        with Team("samples", size, [c for c in _contenders(size, shop) if c.name not in settings.without]) as team:
+        with Team("samples", size, settings.taking_part(_contenders(size, shop))) as team:
             records += team.alternate(settings.rounds, work)
     return records
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from benchmarks.speed.process import cores
 from benchmarks.speed.records import Record, seconds, speeds, summary
 from benchmarks.speed.settings import Settings
 from benchmarks.speed.shop import Shop
 from benchmarks.speed.sizes import BATCH, GRADED_PASSES, SEQ_LEN
 from benchmarks.speed.tables import NOTHING, compared, number, spread
 from benchmarks.speed.team import Contender, Team, agreement
+from hrm_codegen.machine import cores
 
 _OURS, _THEIRS = "benchmarks.speed.engines.ours:Trainer", "benchmarks.speed.engines.hf:Trainer"
 _HF = ("torch", "transformers")
@@ -20,8 +20,7 @@ _MB = 2**20
 def run(settings: Settings, shop: Shop) -> list[Record]:
     records = []
     for size in settings.sizes_of("1m", "8m"):
-        contenders = [each for each in _contenders(size, shop) if each.name not in settings.without]
-        with Team("train", size, contenders) as team:
+        with Team("train", size, settings.taking_part(_contenders(size, shop))) as team:
             records += team.alternate(settings.rounds, {}, seconds=settings.seconds)
     return records
 
