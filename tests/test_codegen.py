@@ -12,10 +12,11 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
+from tiny import TINY
 
 from hrm_codegen import codegen
 from hrm_codegen.codegen import HRMCodeGen
-from hrm_codegen.config import Config, DataConfig, ModelConfig, SampleConfig, TrainConfig, to_dict, to_yaml
+from hrm_codegen.config import DataConfig, SampleConfig, to_dict, to_yaml
 from hrm_codegen.data import Tokenizer, decode_answer, encode_prompt
 from hrm_codegen.errors import CheckpointError, ConfigError, DeviceError, ModelNotFoundError, PromptError, UsageError
 from hrm_codegen.generation import beam_search
@@ -23,15 +24,12 @@ from hrm_codegen.interop import Bundle, load_bundle, save_bundle
 from hrm_codegen.model import count_params
 from hrm_codegen.parallel import devices
 
-CONFIG = Config(
-    model=ModelConfig(
-        vocab_size=264, hidden_dim=32, num_heads=2, intermediate_dim=32, layers_per_stack=1, h_cycles=1, l_cycles=1,
-        max_seq_len=64,
-    ),
-    data=DataConfig(tokenizer="byte", seq_len=32),
-    train=TrainConfig(num_steps=1),
+CONFIG = dataclasses.replace(
+    TINY,
+    name="run",
+    model=dataclasses.replace(TINY.model, max_seq_len=64),
     sample=SampleConfig(max_tokens=12, seed=3),
-)  # fmt: skip
+)
 
 
 @pytest.fixture(scope="module")

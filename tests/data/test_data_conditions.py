@@ -6,10 +6,11 @@ import dataclasses
 from pathlib import Path
 
 import pytest
+from tiny import TINY
 
 from hrm_codegen import evaluator, jobs
 from hrm_codegen.codegen import HRMCodeGen
-from hrm_codegen.config import Config, DataConfig, ModelConfig, TrainConfig
+from hrm_codegen.config import Config, SampleConfig
 from hrm_codegen.data import Problem, TokenFile, Tokenizer, convert_raw_to_bin, encode_prompt, prepare
 from hrm_codegen.errors import ConfigError, DatasetError, UsageError
 from hrm_codegen.loading import load_model
@@ -17,14 +18,9 @@ from hrm_codegen.training.sources import open_train
 
 BYTES = Tokenizer.load("byte")
 TASK = Problem(task_id="t/1", text="add one", code="def f(x):\n    return x + 1\n", test_list=("assert f(1) == 2",))
-CONFIG = Config(
-    model=ModelConfig(
-        vocab_size=264, hidden_dim=32, num_heads=2, intermediate_dim=32, layers_per_stack=1, h_cycles=1, l_cycles=1,
-        max_seq_len=64,
-    ),
-    data=DataConfig(tokenizer="byte", seq_len=32),
-    train=TrainConfig(num_steps=1),
-)  # fmt: skip
+CONFIG = dataclasses.replace(
+    TINY, name="run", model=dataclasses.replace(TINY.model, max_seq_len=64), sample=SampleConfig()
+)
 
 
 def with_condition(condition: str) -> Config:

@@ -6,28 +6,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from tiny import TINY
 
 from hrm_codegen.codegen import HRMCodeGen
-from hrm_codegen.config import Config, DataConfig, ModelConfig, SampleConfig, TrainConfig
 from hrm_codegen.errors import DeviceError, UsageError
 from hrm_codegen.generation.sample import Rows, chunks, decode
 from hrm_codegen.loading import load_model
 
-CONFIG = Config(
-    model=ModelConfig(
-        vocab_size=264, hidden_dim=32, num_heads=2, intermediate_dim=32, layers_per_stack=1, h_cycles=1, l_cycles=1,
-        max_seq_len=96,
-    ),
-    data=DataConfig(tokenizer="byte", seq_len=32),
-    train=TrainConfig(num_steps=1),
-    sample=SampleConfig(max_tokens=12, temperature=1.0),
-)  # fmt: skip
 PROMPTS = ["add", "a longer prompt, in another bucket of shapes", "y = 3", "z", "sort", "q", "w"]
 
 
 @pytest.mark.parametrize(("prompts", "num_samples", "batch_size"), [(7, 1, 64), (1, 11, 64)])
 def test_devices_change_nothing(prompts: int, num_samples: int, batch_size: int) -> None:
-    model = HRMCodeGen.from_config(CONFIG)
+    model = HRMCodeGen.from_config(TINY)
     options = {"num_samples": num_samples, "batch_size": batch_size}
     alone = model.generate(PROMPTS[:prompts], **options)
     model.spread(4)
@@ -56,7 +47,7 @@ def test_one_prompt_keeps_every_device_busy() -> None:
 
 
 def test_nothing_is_sent_between_devices() -> None:
-    model = HRMCodeGen.from_config(CONFIG)
+    model = HRMCodeGen.from_config(TINY)
     model.spread(8)
     rows = Rows(
         prompts=np.ones((8, 32), np.int32), prompt_lens=np.full(8, 4, np.int32), active=np.ones(8, bool),
@@ -72,12 +63,12 @@ def test_nothing_is_sent_between_devices() -> None:
 
 def test_more_devices_than_there_are() -> None:
     with pytest.raises(DeviceError, match="9 devices wanted, this process has 8 of kind 'cpu'"):
-        HRMCodeGen.from_config(CONFIG).spread(9)
+        HRMCodeGen.from_config(TINY).spread(9)
 
 
 def test_a_model_is_loaded_onto_the_devices_asked_for(tmp_path) -> None:
     path = str(tmp_path / "best.pt")
-    HRMCodeGen.from_config(CONFIG).save_checkpoint(path)
+    HRMCodeGen.from_config(TINY).save_checkpoint(path)
     assert len(jax.tree.leaves(load_model(path).params)[0].devices()) == 1
     assert len(jax.tree.leaves(load_model(path, num_devices=2).params)[0].devices()) == 2
     with pytest.raises(UsageError, match="--num-devices is for HRM checkpoints"):

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
-from test_launch_processes import ROWS, start
+from test_launch_processes import start
+from tiny import ADDITIONS, TINY
 
 from hrm_codegen.cli import main
 from hrm_codegen.codegen import HRMCodeGen
-from hrm_codegen.config import Config, DataConfig, ModelConfig, SampleConfig, TrainConfig
+from hrm_codegen.config import SampleConfig
 
-CONFIG = Config(
-    name="tiny",
-    model=ModelConfig(
-        vocab_size=264, hidden_dim=32, num_heads=2, intermediate_dim=32, layers_per_stack=1, h_cycles=1, l_cycles=1,
-        max_seq_len=96,
-    ),
-    data=DataConfig(tokenizer="byte", seq_len=32),
-    train=TrainConfig(num_steps=1),
-    sample=SampleConfig(max_tokens=8, temperature=1.0),
-)  # fmt: skip
+CONFIG = dataclasses.replace(TINY, sample=SampleConfig(max_tokens=8, temperature=1.0))
 
 
 def completions(folder: Path) -> dict[tuple[str, int], str]:
@@ -30,8 +23,8 @@ def completions(folder: Path) -> dict[tuple[str, int], str]:
 
 def test_two_processes_draw_and_score_what_one_does(tmp_path: Path) -> None:
     HRMCodeGen.from_config(CONFIG).save_checkpoint(tmp_path / "best.pt")
-    long = {**ROWS[0], "text": "x" * 200, "task_id": "too long"}  # refused by the process that gets it
-    (tmp_path / "rows.json").write_text(json.dumps([*ROWS[:7], long]))
+    long = {**ADDITIONS[0], "text": "x" * 200, "task_id": "too long"}  # refused by the process that gets it
+    (tmp_path / "rows.json").write_text(json.dumps([*ADDITIONS[:7], long]))
     words = ["eval", "--ckpt", str(tmp_path / "best.pt"), "--data", str(tmp_path / "rows.json"), "--k", "1", "--n", "3"]
     words += ["--batch", "6", "--no-cache"]
     assert main([*words, "--out", str(tmp_path / "one")]) == 0

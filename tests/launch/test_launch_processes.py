@@ -13,15 +13,12 @@ import time
 from pathlib import Path
 
 import pytest
+from tiny import ADDITIONS
 
 from hrm_codegen.config import Config, DataConfig, ModelConfig, OptimConfig, TrainConfig, to_yaml
 from hrm_codegen.training import Trainer
 
 HERE = Path(__file__).parent
-ROWS = [
-    {"text": f"add {n}", "code": f"def add(a):\n    return a + {n}", "test_list": [f"assert add(1) == {n + 1}"]}
-    for n in range(40)
-]
 CONFIG = Config(
     name="tiny",
     model=ModelConfig(
@@ -139,8 +136,8 @@ def test_training_in_two_processes_is_training_in_one(tmp_path, monkeypatch):
     And one process goes on where the two stopped, as if there had never been more than one.
     """
     monkeypatch.chdir(tmp_path)
-    Path("rows.json").write_text(json.dumps(ROWS))
-    Path("eval.json").write_text(json.dumps(ROWS[:5]))
+    Path("rows.json").write_text(json.dumps(ADDITIONS))
+    Path("eval.json").write_text(json.dumps(ADDITIONS[:5]))
     Path("tiny.yaml").write_text(to_yaml(CONFIG))
     Trainer(None, None, None, CONFIG).fit()
     one = [json.loads(line) for line in Path("checkpoints/tiny-1/metrics.jsonl").read_text().splitlines()]

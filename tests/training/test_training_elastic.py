@@ -14,15 +14,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tiny import ADDITIONS
 
 from hrm_codegen.config import Config, DataConfig, MeshConfig, ModelConfig, OptimConfig, TrainConfig, to_yaml
 from hrm_codegen.interop import load_bundle
 from hrm_codegen.training import Trainer
 
-ROWS = [
-    {"text": f"add {n}", "code": f"def add(a):\n    return a + {n}", "test_list": [f"assert add(1) == {n + 1}"]}
-    for n in range(40)
-]
 CONFIG = Config(
     name="tiny",
     model=ModelConfig(
@@ -39,7 +36,7 @@ KILLS = 20
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    Path("rows.json").write_text(json.dumps(ROWS))
+    Path("rows.json").write_text(json.dumps(ADDITIONS))
     return tmp_path
 
 
