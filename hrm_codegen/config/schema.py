@@ -40,7 +40,7 @@ class ModelConfig:
       max_seq_len: Longest prompt plus answer, in tokens.
       scan_layers: Scan over stacked layer weights: smaller programs for deep models on accelerators, slower on CPU.
       gradient_checkpointing: Recompute each block's activations in the backward pass.
-      remat_policy: What that recomputes: `all` of a block, or only what is `elementwise`, keeping matrix products.
+      remat_policy: What that recomputes: `all` of a block, or only what is `elementwise`; products and attention stay.
       dtype: Compute type; `auto` is bfloat16 on accelerators and float32 on CPU. Weights are always float32.
     """
 

@@ -1,8 +1,8 @@
 """The two products a block is made of, with backward passes of their own: weights times activations, and attention.
 
 Why not autodiff's: its gradient of a weight comes out transposed, so that XLA turns the largest operand around first,
-and its attention keeps scores and probabilities of every layer and pass. Both cost a CPU a third of a train step.
-What is computed is the same; only reverse mode is supported.
+and its attention keeps scores and probabilities of every layer and pass. docs/decisions.md has what that cost. What is
+computed is the same; only reverse mode is supported.
 
 Letters: B batch, T query positions, S key positions, D width, H head size.
 """
