@@ -18,6 +18,7 @@ import pytest
 from benchmarks.speed import __main__ as command
 from benchmarks.speed import records as figures
 from benchmarks.speed import tables, work
+from benchmarks.speed.engines import llama
 from benchmarks.speed.engines.llama import combined
 from benchmarks.speed.process import ROOT, Worker, WorkerError, environment
 from benchmarks.speed.records import Record, Summary
@@ -151,9 +152,27 @@ def test_rows_are_not_compared_if_the_targets_differ() -> None:
     assert rows._checked(measured[:1]) == measured[:1]
 
 
-def test_llama_bench_is_a_prompt_and_then_tokens() -> None:
-    tests = [{"n_prompt": 64, "n_gen": 0, "avg_ns": 1e9}, {"n_prompt": 0, "n_gen": 128, "avg_ns": 4e9}]
-    assert combined(tests, 128) == {"units": 128, "seconds": [5.0], "first": [1.03125]}
+def test_llama_bench_reads_a_prompt_and_writes_after_it() -> None:
+    tests = [
+        {"n_prompt": 64, "n_gen": 0, "avg_ns": 1e9, "samples_ns": [1e9]},
+        {"n_prompt": 64, "n_gen": 128, "avg_ns": 5e9, "samples_ns": [4e9, 6e9]},
+    ]
+    assert combined(tests, 128) == {"units": 128, "seconds": [4.0, 6.0], "first": [1.03125]}
+
+
+def test_llama_bench_repeats_what_is_short(tmp_path: Path) -> None:
+    """A program in its place keeps its arguments, and says that a repetition took 0.3 s."""
+    program, log = tmp_path / "bench", tmp_path / "log"
+    answer = [{"n_prompt": 4, "n_gen": n, "avg_ns": 3e8, "samples_ns": [3e8]} for n in (0, 8)]
+    program.write_text(f"#!/bin/sh\necho \"$@\" >> '{log}'\necho '{json.dumps(answer)}'\n")
+    program.chmod(0o755)
+    engine = llama.Decoder()
+    engine.prepare(str(program), "model.gguf")
+    for _ in range(2):
+        engine.measure(batch=1, prompt_len=4, new_tokens=8, seconds=1.0)
+    first, second = log.read_text().splitlines()
+    assert first.endswith("-p 4 -n 0 -pg 4,8 -r 1")
+    assert second.endswith("-r 4")
 
 
 def test_settings_without_arguments_are_the_defaults() -> None:
