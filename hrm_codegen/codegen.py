@@ -141,6 +141,7 @@ class HRMCodeGen(Pretrained):
                     pad_id=self.tokenizer.pad_id,
                     batch_size=batch_size,
                     mesh=self._mesh,
+                    laid_out=self._laid_out(num_samples * len(prompts)),
                 )
             for index, drawn in zip(chosen, completions, strict=True):
                 results[index] = [decode_answer(self.tokenizer, completion.tokens) for completion in drawn]
@@ -159,6 +160,7 @@ class HRMCodeGen(Pretrained):
                 max_tokens=limit,
                 eoa_id=self.tokenizer.eoa_id,
                 pad_id=self.tokenizer.pad_id,
+                laid_out=self._laid_out(num_beams),
             )
         return decode_answer(self.tokenizer, found[0].tokens)
 

@@ -38,7 +38,7 @@ def load_model(
     Args:
       ckpt: Its name.
       device: Where to compute.
-      num_devices: Devices that decode; None: all accelerators of this process, or one CPU device.
+      num_devices: Devices that decode; None: all accelerators of this process, or a CPU device for each core.
       condition: HRM-Text's condition tokens that its prompts begin with; None: those of the configuration.
       join: As in `start_jax`.
 
@@ -56,11 +56,15 @@ def load_model(
         if join:
             start_jax("auto", join=True)
         return BaselineModel.from_pretrained(ckpt, device=device)
-    start_jax(device, join=join)
+    start_jax(device, join=join, split_cpu=True)
     from hrm_codegen.codegen import HRMCodeGen
 
     model = HRMCodeGen.from_pretrained(ckpt, device=device)
-    model.spread(1 if num_devices is None and model.device == "cpu" else num_devices)
+    if num_devices is None and model.device == "cpu":
+        import jax
+
+        num_devices = min(cores(), jax.local_device_count("cpu"))
+    model.spread(num_devices)
     if condition is not None:
         model.tokenizer.condition_ids(condition)  # known before anything is written
         data = dataclasses.replace(model.config.data, condition=condition)

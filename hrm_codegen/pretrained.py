@@ -25,6 +25,7 @@ from hrm_codegen.errors import CheckpointError, ConfigError, DatasetError, Devic
 from hrm_codegen.interop import Bundle, find_bundle, from_state_dict, load_bundle, save_bundle, to_state_dict
 from hrm_codegen.interop.hrm_text import hash_state_dict
 from hrm_codegen.model import abstract, count_params
+from hrm_codegen.model.tiles import lay_out, share
 from hrm_codegen.parallel import make_mesh
 from hrm_codegen.parallel.devices import device_kind, find_device
 
@@ -67,6 +68,7 @@ class Pretrained:
         self.params: nnx.State = jax.device_put(params, find_device(device))
         self.metadata = dict(metadata or {})
         self._mesh: Mesh | None = None
+        self._decoding: tuple[nnx.State, nnx.State] | None = None  # parameters, and what was laid out of them
         self._lock = threading.Lock()
 
     def spread(self, num_devices: int | None = None) -> None:
@@ -85,8 +87,11 @@ class Pretrained:
         if not 1 <= wanted <= len(devices):
             raise DeviceError(f"{wanted} devices wanted, this process has {len(devices)} of kind {self.device!r}")
         self._mesh = None if wanted == 1 else make_mesh(MeshConfig(data=wanted), devices=devices)
-        place = devices[0] if self._mesh is None else NamedSharding(self._mesh, PartitionSpec())
-        self.params = jax.device_put(self.params, place)
+        first = jax.tree.map(lambda leaf: leaf.addressable_data(0), self.params)
+        if self._mesh is None:
+            self.params = jax.device_put(first, devices[0])
+        else:
+            self.params = share(first, NamedSharding(self._mesh, PartitionSpec()))
 
     @classmethod
     def from_pretrained(
@@ -245,6 +250,14 @@ class Pretrained:
             state_dict=to_state_dict(self.config.model, self.params),
             metadata={key: value for key, value in self.metadata.items() if key != "path"},
         )
+
+    def _laid_out(self, num_sequences: int) -> nnx.State | None:
+        """Returns the parameters for decode steps of several sequences, made once; None for one sequence."""
+        if num_sequences == 1:
+            return None
+        if self._decoding is None or self._decoding[0] is not self.params:
+            self._decoding = (self.params, lay_out(self.params))
+        return self._decoding[1]
 
     @property
     def num_params(self) -> int:

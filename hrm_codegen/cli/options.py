@@ -50,7 +50,10 @@ def add_sampling_options(parser: argparse.ArgumentParser, *, several: bool = Fal
     parser.add_argument("--condition", metavar="C", help="HRM-Text's condition tokens, as in synth,cot")
     parser.add_argument("--batch", type=positive_int, metavar="N", help="sequences decoded together, on each device")
     parser.add_argument(
-        "--num-devices", type=positive_int, metavar="N", help="devices that decode (default: all accelerators, one CPU)"
+        "--num-devices",
+        type=positive_int,
+        metavar="N",
+        help="devices that decode (default: all accelerators, a CPU's cores)",
     )
 
 

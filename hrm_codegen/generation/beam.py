@@ -20,6 +20,7 @@ from hrm_codegen.generation.bucket import bucket_length, pad_rows
 from hrm_codegen.generation.completion import Completion
 from hrm_codegen.model import merge
 from hrm_codegen.model.cache import Cache, take
+from hrm_codegen.model.tiles import lay_out
 
 
 class _Beams(NamedTuple):
@@ -41,12 +42,21 @@ def beam_search(
     max_tokens: int,
     eoa_id: int,
     pad_id: int,
+    laid_out: nnx.State | None = None,
 ) -> list[Completion]:
-    """Returns up to `num_beams` answers, the likeliest first; at the limit unfinished ones compete too."""
+    """Returns up to `num_beams` answers, the likeliest first; at the limit unfinished ones compete too.
+
+    `laid_out` is that of `generate`.
+    """
+    params, laid_out = (
+        jax.tree.map(lambda leaf: leaf.addressable_data(0), tree)
+        for tree in (params, lay_out(params) if laid_out is None else laid_out)
+    )
     tokens, lengths = pad_rows([prompt], rows=1, length=bucket_length(len(prompt)), pad_id=pad_id)
     rows, scores = _search(
         graphdef,
         params,
+        laid_out if num_beams > 1 else params,
         jnp.asarray(tokens),
         jnp.asarray(lengths),
         jnp.asarray(max_tokens),
@@ -66,6 +76,7 @@ def beam_search(
 def _search(
     graphdef: nnx.GraphDef,
     params: nnx.State,
+    laid_out: nnx.State,
     prompt: jax.Array,
     prompt_len: jax.Array,
     limit: jax.Array,
@@ -75,9 +86,9 @@ def _search(
     eoa_id: int,
 ) -> tuple[jax.Array, jax.Array]:
     """Returns 2 K rows of tokens (ended, then living) and their scores, -inf where there is none."""
-    model = merge(graphdef, params)
+    writer = merge(graphdef, laid_out)
     prompt_slots = prompt.shape[1]
-    logits, cache = model.prefill(prompt, prompt_len, cache_len=prompt_slots + capacity)
+    logits, cache = merge(graphdef, params).prefill(prompt, prompt_len, cache_len=prompt_slots + capacity)
     slots = jnp.arange(prompt_slots + capacity)[None, :]
     vocab = logits.shape[-1]
 
@@ -100,7 +111,7 @@ def _search(
         score, living = jax.lax.top_k(jnp.where(ends, -jnp.inf, best), num_beams)
         slot = prompt_slots + beams.step
         key_mask = (slots < prompt_len[:, None]) | ((slots >= prompt_slots) & (slots <= slot))
-        logits, cache = model.decode_step(
+        logits, cache = writer.decode_step(
             token[living],
             jnp.broadcast_to(prompt_len + beams.step, (num_beams,)),
             take(beams.cache, parent[living], num_rows=num_beams),

@@ -22,6 +22,7 @@ from hrm_codegen.generation.completion import Completion
 from hrm_codegen.generation.strategy import draw
 from hrm_codegen.model import merge
 from hrm_codegen.model.cache import Cache, take
+from hrm_codegen.model.tiles import lay_out
 
 
 class _State(NamedTuple):
@@ -45,6 +46,7 @@ def generate(
     pad_id: int,
     batch_size: int,
     mesh: Mesh | None = None,
+    laid_out: nnx.State | None = None,
 ) -> list[list[Completion]]:
     """Draws answers.
 
@@ -59,11 +61,18 @@ def generate(
       pad_id: Pads prompts.
       batch_size: Sequences decoded together on a device, at most.
       mesh: Devices of this process that share the work, row by row; None: one device.
+      laid_out: The parameters for decode steps, `lay_out(params)`; None: laid out for this call, if there is more than
+        one sequence.
 
     Returns:
       `num_samples` completions for each prompt, in the order of the prompts.
     """
     assert len(seeds) == len(prompts)
+    if num_samples * len(prompts) == 1:
+        mesh, params = None, jax.tree.map(lambda leaf: leaf.addressable_data(0), params)
+        laid_out = params
+    elif laid_out is None:
+        laid_out = lay_out(params)
     results: list[dict[int, Completion]] = [{} for _ in prompts]
     for length, indices in by_bucket(prompts).items():
         for chunk, rows, count in chunks(indices, num_samples, batch_size, 1 if mesh is None else mesh.size):
@@ -79,6 +88,7 @@ def generate(
             tokens_drawn, log_probs = decode(
                 graphdef,
                 params,
+                laid_out,
                 by_row if mesh is None else jax.device_put(by_row, NamedSharding(mesh, _by_row(mesh))),
                 jnp.asarray(sampling.max_tokens),
                 jnp.asarray(max(sampling.temperature, 1e-6), jnp.float32),
@@ -145,6 +155,7 @@ class Rows(NamedTuple):
 def decode(
     graphdef: nnx.GraphDef,
     params: nnx.State,
+    laid_out: nnx.State,
     rows: Rows,
     limit: jax.Array,
     temperature: jax.Array,
@@ -159,12 +170,12 @@ def decode(
     """
     local: Callable[..., tuple[jax.Array, jax.Array]] = functools.partial(_decode_rows, graphdef, **static)
     if mesh is None:
-        return local(params, rows, limit, temperature, top_p)
+        return local(params, laid_out, rows, limit, temperature, top_p)
     ours, all_ = _by_row(mesh), PartitionSpec()
     split = jax.shard_map(
-        local, mesh=mesh, in_specs=(all_, ours, all_, all_, all_), out_specs=(ours, ours), check_vma=False
+        local, mesh=mesh, in_specs=(all_, all_, ours, all_, all_, all_), out_specs=(ours, ours), check_vma=False
     )
-    return split(params, rows, limit, temperature, top_p)
+    return split(params, laid_out, rows, limit, temperature, top_p)
 
 
 def _by_row(mesh: Mesh) -> PartitionSpec:
@@ -174,6 +185,7 @@ def _by_row(mesh: Mesh) -> PartitionSpec:
 def _decode_rows(
     graphdef: nnx.GraphDef,
     params: nnx.State,
+    laid_out: nnx.State,
     rows: Rows,
     limit: jax.Array,
     temperature: jax.Array,
@@ -185,9 +197,10 @@ def _decode_rows(
     **strategy: Any,
 ) -> tuple[jax.Array, jax.Array]:
     prompts, prompt_lens, keys, active, first_sample = rows
-    model = merge(graphdef, params)
+    reader = merge(graphdef, params)
+    writer = merge(graphdef, laid_out) if prompts.shape[0] * num_samples > 1 else reader
     prompt_slots = prompts.shape[1]
-    logits, cache = model.prefill(prompts, prompt_lens, cache_len=prompt_slots + capacity)
+    logits, cache = reader.prefill(prompts, prompt_lens, cache_len=prompt_slots + capacity)
 
     owner = jnp.repeat(jnp.arange(prompts.shape[0]), num_samples)
     sample = first_sample[owner] + jnp.tile(jnp.arange(num_samples), prompts.shape[0])
@@ -206,7 +219,7 @@ def _decode_rows(
         gain = jnp.take_along_axis(jax.nn.log_softmax(state.logits), token[:, None], axis=-1)[:, 0]
         slot = prompt_slots + state.step
         key_mask = in_prompt | ((slots >= prompt_slots) & (slots <= slot))
-        logits, cache = model.decode_step(token, row_lens + state.step, state.cache, slot=slot, key_mask=key_mask)
+        logits, cache = writer.decode_step(token, row_lens + state.step, state.cache, slot=slot, key_mask=key_mask)
         return _State(
             step=state.step + 1,
             logits=logits,

@@ -16,8 +16,8 @@ from jaxtyping import Array, Bool, Float, Int
 
 from hrm_codegen.config.schema import MaskKind, ModelConfig
 from hrm_codegen.model.layers import matrix_init, rotate
-from hrm_codegen.model.names import place
 from hrm_codegen.model.products import attend, lean, project, unpack
+from hrm_codegen.model.tiles import Tiled, read
 
 
 class KeyValue(NamedTuple):
@@ -78,7 +78,7 @@ class Attention(nnx.Module):
         self, x: Float[Array, "B T D"], context: Context, cache: KeyValue | None = None
     ) -> tuple[Float[Array, "B T D"], KeyValue]:
         """Returns the layer's output, and its keys and values including those of the cache."""
-        packed = project("BTD,DCNH->BTCNH", x, place(self.gqkv[...].astype(x.dtype), "gqkv"))
+        packed = project("BTD,DCNH->BTCNH", x, read(self.gqkv, x.dtype, "gqkv"))
         gate, q, k, v = unpack(packed)
         q, k = rotate(q, context.cos, context.sin), rotate(k, context.cos, context.sin)
         q, k, v = (jnp.moveaxis(x, 2, 1) for x in (q, k, v))
@@ -93,12 +93,12 @@ class Attention(nnx.Module):
             )
             mask = jnp.repeat(context.mask, self.num_heads, axis=0)
             mixed = attend(_merged(q), kept.k, kept.v, mask).reshape(q.shape)
-        weight = place(self.out[...].astype(x.dtype).reshape(self.num_heads, self.head_dim, -1), "out")
+        weight = read(self.out, x.dtype, "out", shape=(self.num_heads, self.head_dim, -1))
         return lean(_gated_out)(gate, mixed, weight), kept
 
 
 def _gated_out(
-    gate: Float[Array, "B T N H"], mixed: Float[Array, "B N T H"], weight: Float[Array, "N H D"]
+    gate: Float[Array, "B T N H"], mixed: Float[Array, "B N T H"], weight: Float[Array, "N H D"] | Tiled
 ) -> Float[Array, "B T D"]:
     return project("BTNH,NHD->BTD", jax.nn.sigmoid(gate) * jnp.moveaxis(mixed, 1, 2), weight)
 

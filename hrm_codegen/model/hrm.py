@@ -20,6 +20,7 @@ from hrm_codegen.model.names import place
 from hrm_codegen.model.products import project
 from hrm_codegen.model.schedule import CycleGroup, cycle_groups, num_passes
 from hrm_codegen.model.stack import Stack
+from hrm_codegen.model.tiles import read
 
 
 class HRM(nnx.Module):
@@ -130,7 +131,7 @@ class HRM(nnx.Module):
         return place((rows * scale).astype(compute_dtype(self.config)), "residual")
 
     def _logits(self, z_h: Array) -> Array:
-        head = place(self.head[...].astype(z_h.dtype), "head")
+        head = read(self.head, z_h.dtype, "head")
         return place(project("BTD,DV->BTV", z_h, head, jnp.float32), "logits")
 
     def _initial_z_l(self, x: Array) -> Array:

@@ -18,25 +18,33 @@ import jax.ad_checkpoint
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from hrm_codegen.model.tiles import Tiled, times
+
 HIDDEN = -1e30  # added to the scores of keys that a query may not see: their weight is exactly 0
 ATTENTION = "attention"  # the name that checkpoint policies know its results by
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 3))
-def project(equation: str, x: Array, weight: Array, dtype: Any = None) -> Array:
+def project(equation: str, x: Array, weight: Array | Tiled, dtype: Any = None) -> Array:
     """Returns `einsum(equation, x, weight)`.
 
     Args:
       equation: As "BTD,DF->BTF": every letter in two of its three parts.
-      x: Activations.
-      weight: A matrix, possibly with more axes.
+      x: Activations; the first two axes are rows.
+      weight: A matrix, possibly with more axes, or laid out for few rows.
       dtype: Of the result; None: that of the operands.
     """
+    if isinstance(weight, Tiled):
+        return times(x.reshape(*x.shape[:2], -1), weight, dtype=dtype)
+    return _project(equation, x, weight, dtype)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 3))
+def _project(equation: str, x: Array, weight: Array, dtype: Any) -> Array:
     return jnp.einsum(equation, x, weight, preferred_element_type=dtype)
 
 
 def _project_forward(equation: str, x: Array, weight: Array, dtype: Any) -> tuple[Array, tuple[Array, Array]]:
-    # Not by calling `project`: a checkpoint policy sees no product inside a call of it.
+    # Not by calling `_project`: a checkpoint policy sees no product inside a call of it.
     return jnp.einsum(equation, x, weight, preferred_element_type=dtype), (x, weight)
 
 
@@ -56,7 +64,7 @@ def _project_backward(equation: str, dtype: Any, kept: tuple[Array, Array], grad
     return grad_x.astype(x.dtype), grad_weight.astype(weight.dtype)
 
 
-project.defvjp(_project_forward, _project_backward)
+_project.defvjp(_project_forward, _project_backward)
 
 
 def lean(function: Callable[..., Array]) -> Callable[..., Array]:

@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 from tiny import TINY
 
+from hrm_codegen import loading
 from hrm_codegen.codegen import HRMCodeGen
 from hrm_codegen.errors import DeviceError, UsageError
+from hrm_codegen.generation import sample
 from hrm_codegen.generation.sample import Rows, chunks, decode
 from hrm_codegen.loading import load_model
+from hrm_codegen.model.tiles import lay_out
 
 PROMPTS = ["add", "a longer prompt, in another bucket of shapes", "y = 3", "z", "sort", "q", "w"]
 
@@ -54,11 +57,31 @@ def test_nothing_is_sent_between_devices() -> None:
         keys=jax.vmap(jax.random.key)(jnp.arange(8)), first_sample=np.zeros(8, np.int32),
     )  # fmt: skip
     text = decode.lower(
-        model.graphdef, model.params, rows, 5, 1.0, 1.0, num_samples=2, capacity=32, eoa_id=3, mesh=model._mesh,
-        greedy=True, top_k=0, nucleus=False,
+        model.graphdef, model.params, lay_out(model.params), rows, 5, 1.0, 1.0, num_samples=2, capacity=32, eoa_id=3,
+        mesh=model._mesh, greedy=True, top_k=0, nucleus=False,
     ).compile().as_text()  # fmt: skip
     assert "while" in text
     assert not any(kind in text for kind in ("all-gather", "all-reduce", "collective-permute", "all-to-all"))
+
+
+def test_devices_of_a_cpu_share_one_copy_of_the_weights() -> None:
+    model = HRMCodeGen.from_config(TINY)
+    model.spread(3)
+    for tree in (model.params, model._laid_out(2)):
+        for leaf in jax.tree.leaves(tree):
+            assert len({shard.data.unsafe_buffer_pointer() for shard in leaf.addressable_shards}) == 1
+
+
+def test_one_sequence_is_drawn_on_one_device(monkeypatch) -> None:
+    model = HRMCodeGen.from_config(TINY)
+    alone = model.generate(["add"], max_tokens=4)
+    model.spread(3)
+    meshes = []
+    monkeypatch.setattr(
+        sample, "decode", lambda *args, mesh, **static: meshes.append(mesh) or decode(*args, mesh=mesh, **static)
+    )
+    assert model.generate(["add"], max_tokens=4) == alone
+    assert meshes == [None]
 
 
 def test_more_devices_than_there_are() -> None:
@@ -66,10 +89,12 @@ def test_more_devices_than_there_are() -> None:
         HRMCodeGen.from_config(TINY).spread(9)
 
 
-def test_a_model_is_loaded_onto_the_devices_asked_for(tmp_path) -> None:
+def test_a_model_is_loaded_onto_the_devices_asked_for(tmp_path, monkeypatch) -> None:
     path = str(tmp_path / "best.pt")
     HRMCodeGen.from_config(TINY).save_checkpoint(path)
-    assert len(jax.tree.leaves(load_model(path).params)[0].devices()) == 1
+    for cores, devices in ((3, 3), (100, 8), (1, 1)):  # of 8
+        monkeypatch.setattr(loading, "cores", lambda cores=cores: cores)
+        assert len(jax.tree.leaves(load_model(path).params)[0].devices()) == devices
     assert len(jax.tree.leaves(load_model(path, num_devices=2).params)[0].devices()) == 2
     with pytest.raises(UsageError, match="--num-devices is for HRM checkpoints"):
         load_model("hf:gpt2", num_devices=2)
