@@ -6,6 +6,7 @@ that two models or two machines do the same work.
 
 from __future__ import annotations
 
+import functools
 import logging
 import time
 from typing import TYPE_CHECKING, Any
@@ -53,10 +54,11 @@ def benchmark_training(
     """Times the train step at its most expensive, with the last truncation of the gradient's warm-up.
 
     Returns:
-      tokens_per_sec, ms_per_step, compile_sec (0.x with a warm cache) and peak_mem_mb: the device's own peak, or what
-      the compiled step says that it needs, on backends that do not count (CPU).
+      tokens_per_sec, ms_per_step, compile_sec (0.x with a warm cache) and peak_mem_mb: the device's own peak, or on
+      CPUs, which do not count, what the compiled step says that it needs, for all devices together.
     """
     from hrm_codegen.model import bp_schedule
+    from hrm_codegen.parallel import make_mesh, put_batch, put_tree, shardings
     from hrm_codegen.training import make_optimizer, make_train_step
     from hrm_codegen.training.state import create_state
 
@@ -67,10 +69,15 @@ def benchmark_training(
     config = model.config
     if batch_size % config.train.grad_accum:
         raise UsageError(f"batch_size {batch_size} is not a multiple of train.grad_accum {config.train.grad_accum}")
-    tx, schedule = make_optimizer(config.optim, config.train.num_steps, model.params)
-    state = create_state(model.params, tx, ema=config.optim.ema_decay > 0)
-    batch = _random_batch(config.model, batch_size, seq_len)
-    step = make_train_step(model.graphdef, tx, schedule, config)
+    devices = sorted(jax.tree.leaves(model.params)[0].devices(), key=lambda device: device.id)
+    mesh = make_mesh(config.mesh, devices=devices, microbatch=batch_size // config.train.grad_accum)
+    params = put_tree(model.params, shardings(model.params, mesh))
+    tx, schedule = make_optimizer(config.optim, config.train.num_steps, params)
+    create = functools.partial(create_state, tx=tx, ema=config.optim.ema_decay > 0)
+    placement = shardings(jax.eval_shape(create, params), mesh)
+    state = jax.jit(create, out_shardings=placement)(params)
+    batch = put_batch(_random_batch(config.model, batch_size, seq_len), mesh)
+    step = make_train_step(model.graphdef, tx, schedule, config, state_shardings=placement)
     passes = bp_schedule(config.model, config.train)[-1][1]
 
     start = time.perf_counter()
@@ -87,7 +94,7 @@ def benchmark_training(
         "tokens_per_sec": batch_size * seq_len / seconds,
         "ms_per_step": 1e3 * seconds,
         "compile_sec": compile_sec,
-        "peak_mem_mb": peak_bytes(compiled) / 2**20,
+        "peak_mem_mb": peak_bytes(compiled) * (mesh.size if model.device == "cpu" else 1) / 2**20,
     }
 
 
@@ -102,7 +109,6 @@ def benchmark_generation(
     if isinstance(model, BaselineModel):
         return benchmark_baseline(model, seq_len, batch_size)
     from hrm_codegen.config import SampleConfig
-    from hrm_codegen.generation import generate
 
     prompt_len = max(1, int(PROMPT_SHARE * seq_len))
     max_tokens = seq_len - prompt_len
@@ -111,16 +117,13 @@ def benchmark_generation(
 
     def decode() -> float:
         start = time.perf_counter()
-        generate(
-            model.graphdef,
-            model.params,
+        model.draw(
             prompts,
             num_samples=1,
             seeds=list(range(batch_size)),
             sampling=SampleConfig(max_tokens=max_tokens),
-            eoa_id=-1,  # No token ends an answer: every sequence runs to the end.
-            pad_id=model.tokenizer.pad_id,
-            batch_size=batch_size,
+            batch_size=-(-batch_size // model.parallelism),
+            eoa_id=-1,  # every sequence runs to the end
         )
         return time.perf_counter() - start
 

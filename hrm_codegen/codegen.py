@@ -20,10 +20,10 @@ from jaxtyping import Array, Float
 from numpy.typing import ArrayLike
 
 from hrm_codegen import config as configs
-from hrm_codegen.config import Config
+from hrm_codegen.config import Config, SampleConfig
 from hrm_codegen.data import Tokenizer, check_prompt, decode_answer, encode_prompt
 from hrm_codegen.errors import PromptError, UsageError
-from hrm_codegen.generation import beam_search, generate
+from hrm_codegen.generation import Completion, beam_search, generate
 from hrm_codegen.generation.limits import answer_limits, resolve_sampling, resolve_seeds
 from hrm_codegen.model import init, merge
 from hrm_codegen.parallel.devices import find_device
@@ -129,23 +129,51 @@ class HRMCodeGen(Pretrained):
         results: list[list[str]] = [[] for _ in prompts]
         for limit in sorted(set(limits)):
             chosen = [index for index, own in enumerate(limits) if own == limit]
-            with self._lock:
-                completions = generate(
-                    self.graphdef,
-                    self.params,
-                    [encoded[index] for index in chosen],
-                    num_samples=num_samples,
-                    seeds=[seeds[index] for index in chosen],
-                    sampling=dataclasses.replace(sampling, max_tokens=limit),
-                    eoa_id=self.tokenizer.eoa_id,
-                    pad_id=self.tokenizer.pad_id,
-                    batch_size=batch_size,
-                    mesh=self._mesh,
-                    laid_out=self._laid_out(num_samples * len(prompts)),
-                )
+            completions = self.draw(
+                [encoded[index] for index in chosen],
+                num_samples=num_samples,
+                seeds=[seeds[index] for index in chosen],
+                sampling=dataclasses.replace(sampling, max_tokens=limit),
+                batch_size=batch_size,
+            )
             for index, drawn in zip(chosen, completions, strict=True):
                 results[index] = [decode_answer(self.tokenizer, completion.tokens) for completion in drawn]
         return results
+
+    def draw(
+        self,
+        prompts: Sequence[Sequence[int]],
+        *,
+        num_samples: int,
+        seeds: Sequence[int],
+        sampling: SampleConfig,
+        batch_size: int,
+        eoa_id: int | None = None,
+    ) -> list[list[Completion]]:
+        """Draws answers as token ids, with their log-probabilities, for prompts as token ids.
+
+        Args:
+          prompts: Not checked; with `sampling.max_tokens` they must fit into `model.max_seq_len`.
+          num_samples: Answers a prompt.
+          seeds: One a prompt.
+          sampling: Limit and strategy; its own seed is not used.
+          batch_size: Sequences decoded together, on each device.
+          eoa_id: The token that ends an answer; None: the tokenizer's. -1: none does.
+        """
+        with self._lock:
+            return generate(
+                self.graphdef,
+                self.params,
+                prompts,
+                num_samples=num_samples,
+                seeds=seeds,
+                sampling=sampling,
+                eoa_id=self.tokenizer.eoa_id if eoa_id is None else eoa_id,
+                pad_id=self.tokenizer.pad_id,
+                batch_size=batch_size,
+                mesh=self._mesh,
+                laid_out=self._laid_out(num_samples * len(prompts)),
+            )
 
     def beam_search(self, prompt: str, max_tokens: int | None = None, num_beams: int = 4) -> str:
         """Returns the likeliest program that `num_beams` beams find (1: greedy); the rest is as in `generate_code`."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hrm_codegen.errors import UsageError
-from hrm_codegen.loading import load_model, start_jax
+from hrm_codegen.loading import load_model, spread, start_jax
 
 if TYPE_CHECKING:
     from hrm_codegen.config import Config
@@ -228,10 +228,11 @@ def measure(
     if config is None:
         model = load_model(ckpt, device=device)
     else:
-        start_jax(device)
+        start_jax(device, split_cpu=True)
         from hrm_codegen.codegen import HRMCodeGen
 
         model = HRMCodeGen.from_config(config, device=device)
+        spread(model)
     from hrm_codegen import benchmarking
 
     if what == "train":

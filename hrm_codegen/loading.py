@@ -60,16 +60,21 @@ def load_model(
     from hrm_codegen.codegen import HRMCodeGen
 
     model = HRMCodeGen.from_pretrained(ckpt, device=device)
-    if num_devices is None and model.device == "cpu":
-        import jax
-
-        num_devices = min(cores(), jax.local_device_count("cpu"))
-    model.spread(num_devices)
+    spread(model, num_devices)
     if condition is not None:
         model.tokenizer.condition_ids(condition)  # known before anything is written
         data = dataclasses.replace(model.config.data, condition=condition)
         model.config = dataclasses.replace(model.config, data=data)
     return model
+
+
+def spread(model: HRMCodeGen, num_devices: int | None = None) -> None:
+    """Puts a model on devices of its kind; `num_devices` is that of `load_model`."""
+    if num_devices is None and model.device == "cpu":
+        import jax
+
+        num_devices = min(cores(), jax.local_device_count("cpu"))
+    model.spread(num_devices)
 
 
 def enable_compile_cache() -> None:

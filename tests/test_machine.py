@@ -34,3 +34,22 @@ def test_the_command_starts_once_more_with_large_pages_that_children_do_not_inhe
 
 def test_what_the_user_set_stays():
     assert run(GLIBC_TUNABLES="") == ["start", "False  ['a b', '--c']"]
+
+
+FREE = """
+from pathlib import Path
+from hrm_codegen.machine import return_free_memory
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+pieces = [bytes(1000) for _ in range(200_000)]
+last = bytes(1000)  # above them, so that free() alone cannot shrink the heap
+before = resident()
+del pieces
+return_free_memory()
+print(before - resident())
+"""
+
+
+def test_freed_memory_goes_back_to_the_system():
+    done = subprocess.run([sys.executable, "-c", FREE], capture_output=True, text=True, check=True)
+    assert int(done.stdout) > 150e6

@@ -38,15 +38,15 @@ class Shop:
         return str(with_past)
 
     def documents(self, count: int) -> str:
-        """Returns a token file of real problems: MBPP's training split if it is beside the repository, else basics."""
+        """Returns a token file of real problems: MBPP (if it is beside the repository) and basics."""
         path = self._folder / f"documents_{count}.bin"
-        source = str(_MBPP) if _MBPP.exists() else None
-        return str(path) if path.exists() else self._make("write_documents", path, count=count, source=source)
+        mbpp = str(_MBPP) if _MBPP.exists() else None
+        return str(path) if path.exists() else self._make("write_documents", path, count=count, mbpp=mbpp)
 
     @property
     def source(self) -> str:
         """What `documents` are."""
-        return "MBPP's training split" if _MBPP.exists() else "the embedded basics data"
+        return "MBPP's and basics' training splits" if _MBPP.exists() else "the embedded basics data"
 
     def scratch(self, name: str) -> Path:
         """Returns a path in the folder; nothing is made."""

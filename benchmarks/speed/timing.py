@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +26,12 @@ def resident_bytes() -> int | None:
 def peak_bytes() -> int | None:
     """The most it has been. Not `getrusage`: its maximum includes the parent at the time of the fork."""
     return _status("VmHWM")
+
+
+def reset_peak() -> None:
+    """Forgets the most so far, so that `peak_bytes` is that of what comes next, without compilation."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
 
 
 def peak_above(start: int | None) -> int | None:

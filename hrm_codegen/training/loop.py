@@ -18,6 +18,7 @@ from typing import Any
 from hrm_codegen.config import to_dict
 from hrm_codegen.data import Tokenizer
 from hrm_codegen.errors import TrainingError
+from hrm_codegen.machine import return_free_memory
 from hrm_codegen.parallel import put_batch
 from hrm_codegen.training.checkpoints import CheckpointStore
 from hrm_codegen.training.export import save_best
@@ -133,6 +134,7 @@ class Loop:
         self._record(self._late.push(self.step, metrics))
         if compiling:
             self._record(self._late.flush(), timed=False)
+            return_free_memory()
 
     def _catch_up(self) -> None:
         """Waits for the device and records the step that is still out."""

@@ -142,8 +142,9 @@ def test_the_peak_is_the_best_median_of_a_product() -> None:
 
 def test_training_is_shown_as_a_share_of_the_peak() -> None:
     measured = record("ours", 2.0, section="train", facts={"step_flops": 60.0})
-    shown = train.show([dataclasses.replace(measured, rounds=[{**measured.rounds[0], "peak_bytes": 2**21}])], 100.0)
-    assert "| 1m | ours | 5.00 (5.00..5.00) | 2,000 (2,000..2,000) | 2.00 | – | 30% |" in shown
+    found = {**measured.rounds[0], "peak_bytes": 2**21, "step_bytes": None}
+    shown = train.show([dataclasses.replace(measured, rounds=[found])], 100.0)
+    assert "| 1m | ours | 5.00 (5.00..5.00) | 2,000 (2,000..2,000) | 2.00 (2.00..2.00) | – | 30% |" in shown
 
 
 def test_rows_are_not_compared_if_the_targets_differ() -> None:

@@ -22,13 +22,21 @@ class Exporter:
         """Writes the plain graph, and beside it the one with past."""
         export_onnx(_model(size).to_bundle(), path)
 
-    def write_documents(self, path: str, count: int, source: str | None) -> None:
-        """Writes the first `count` problems, prompt and answer as the trainer reads them."""
-        reader = get_reader("basics" if source is None else "mbpp")
-        problems = reader.load(source=source)["train"][:count]
+    def write_documents(self, path: str, count: int, mbpp: str | None) -> None:
+        """Writes problems of both training splits in equal parts, prompt and answer as the trainer reads them.
+
+        Args:
+          path: Of the token file.
+          count: How many at most.
+          mbpp: MBPP's file; None: all are of basics.
+        """
+        parts = [get_reader("basics").load()["train"]]
+        if mbpp is not None:
+            parts.append(get_reader("mbpp").load(source=mbpp)["train"])
+        problems = [problem for part in parts for problem in part[: count // len(parts)]]
         tokenizer = Tokenizer.load("default")
         examples = (encode_example(tokenizer, problem, num_tests=1) for problem in problems)
-        write_token_file(path, examples, tokenizer=tokenizer, metadata={"source": reader.name})
+        write_token_file(path, examples, tokenizer=tokenizer, metadata={"source": "benchmarks.speed"})
 
 
 def _model(size: str) -> HRMCodeGen:

@@ -87,8 +87,14 @@ class Trainer(_Learner):
 
     def measure(self, seconds: float) -> dict[str, Any]:
         """Repeats the step."""
+        timing.reset_peak()
         found = timing.repeat(functools.partial(self._step, *self._batch), seconds)
-        return {"units": BATCH * SEQ_LEN, "seconds": found, "peak_bytes": timing.peak_above(self._created)}
+        return {
+            "units": BATCH * SEQ_LEN,
+            "seconds": found,
+            "peak_bytes": timing.peak_bytes(),
+            "step_bytes": timing.peak_above(self._created),
+        }
 
     def step_once(self, folder: str) -> None:
         """Loads and makes one step: what a new process does (section `start`)."""

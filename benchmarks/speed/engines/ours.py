@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 from flax import nnx
+from jax.sharding import NamedSharding, PartitionSpec
 
 from benchmarks.speed import timing, work
 from benchmarks.speed.engines.batches import batch_of
@@ -16,7 +17,9 @@ from hrm_codegen.benchmarking import peak_bytes
 from hrm_codegen.config import EvalConfig, MeshConfig, SampleConfig
 from hrm_codegen.data import TokenFile, make_loader
 from hrm_codegen.generation import generate
+from hrm_codegen.machine import return_free_memory
 from hrm_codegen.model import init, merge
+from hrm_codegen.model.tiles import lay_out, share
 from hrm_codegen.parallel import make_mesh, put_batch, put_tree, shardings
 from hrm_codegen.planning.flops import matmul_flops
 from hrm_codegen.training import create_state, make_optimizer, make_train_step
@@ -27,9 +30,15 @@ NEVER = -1  # no token ends an answer, so that all contenders write as many
 class _Model:
     """A configuration with its weights."""
 
-    def _load(self, size: str) -> None:
+    def _load(self, size: str, devices: int = 1) -> None:
+        """Makes the weights; with several devices, all of this process' decode."""
         self.config = config_of(size)
         self.graphdef, self.params = init(self.config.model, jax.random.key(0))
+        self._mesh = None
+        if devices > 1:
+            self._mesh = make_mesh(MeshConfig(data=devices, fsdp=1, tensor=1))
+            self.params = share(self.params, NamedSharding(self._mesh, PartitionSpec()))
+        self._laid_out = lay_out(self.params)
 
     def _logits(self) -> list[Any]:
         tokens, prefix = work.probe(self.config.model.vocab_size)
@@ -46,6 +55,8 @@ class _Model:
             eoa_id=NEVER,
             pad_id=0,
             batch_size=batch_size,
+            mesh=self._mesh,
+            laid_out=None if num_samples * len(prompts) == 1 else self._laid_out,
         )
 
 
@@ -56,7 +67,7 @@ class _Learner(_Model):
         """Makes state and step, on a mesh if there are several devices."""
         config, params = self.config, self.params
         tx, schedule = make_optimizer(config.optim, config.train.num_steps, params)
-        places, self._mesh = None, None
+        places = None
         if devices > 1:
             mesh = make_mesh(MeshConfig(data=devices, fsdp=1, tensor=1), microbatch=BATCH)
             params = put_tree(params, shardings(params, mesh))
@@ -82,13 +93,14 @@ class Trainer(_Learner):
         lowered = self._step.lower(self._state, self._batch, bp_passes=GRADED_PASSES)
         compiled = lowered.compile()
         self._compiled = compiled
+        return_free_memory()  # as the training loop does after compiling
         return {
             "logits": logits,
             "parameters": sum(leaf.size for leaf in jax.tree.leaves(self.params)),
             "compile_seconds": time.perf_counter() - start,
             "step_flops": matmul_flops(self._step, self._state, self._batch, bp_passes=GRADED_PASSES),
             # The compiler speaks of one device.
-            "step_bytes": devices * peak_bytes(compiled),
+            "compiled_bytes": devices * peak_bytes(compiled),
         }
 
     def measure(self, seconds: float) -> dict[str, Any]:
@@ -97,18 +109,24 @@ class Trainer(_Learner):
         def step() -> None:
             self._state, _ = jax.block_until_ready(self._compiled(self._state, self._batch))
 
+        timing.reset_peak()
         found = timing.repeat(step, seconds)
-        return {"units": BATCH * SEQ_LEN, "seconds": found, "peak_bytes": timing.peak_above(self._created)}
+        return {
+            "units": BATCH * SEQ_LEN,
+            "seconds": found,
+            "peak_bytes": timing.peak_bytes(),
+            "step_bytes": timing.peak_above(self._created),
+        }
 
 
 class RowsTrainer(_Learner):
-    """One epoch of real documents, packed by the project's own loader; one device."""
+    """One epoch of real documents, packed by the project's own loader."""
 
-    def prepare(self, size: str, documents: str) -> dict[str, Any]:
+    def prepare(self, size: str, documents: str, devices: int) -> dict[str, Any]:
         """Makes the model and counts what an epoch holds."""
         self._load(size)
         logits = self._logits()
-        self._make_step(1)
+        self._make_step(devices)
         self._documents = TokenFile(documents)
         counts = [(batch.loss_mask.sum(), (batch.segment_ids > 0).mean()) for batch in self._epoch()]
         self._answers = int(sum(answers for answers, _ in counts))
@@ -120,6 +138,7 @@ class RowsTrainer(_Learner):
 
         def epoch() -> None:
             for batch in self._epoch():
+                batch = batch if self._mesh is None else put_batch(batch, self._mesh)
                 self._state, _ = self._step(self._state, batch, bp_passes=GRADED_PASSES)
             jax.block_until_ready(self._state)
 
@@ -132,9 +151,10 @@ class RowsTrainer(_Learner):
 class _Writer(_Model):
     """A model that is only asked."""
 
-    def prepare(self, size: str) -> dict[str, Any]:
+    def prepare(self, size: str, devices: int) -> dict[str, Any]:
         """Makes the model."""
-        self._load(size)
+        self._load(size, devices)
+        self._devices = devices
         return {"logits": self._logits()}
 
 
@@ -152,7 +172,7 @@ class Decoder(_Writer):
 
     def _greedy(self, prompts: list[list[int]], new_tokens: int) -> None:
         sampling = SampleConfig(max_tokens=new_tokens, temperature=0.0, top_p=1.0)
-        self._generate(prompts, 1, len(prompts), sampling)
+        self._generate(prompts, 1, -(-len(prompts) // self._devices), sampling)
 
 
 class Sampler(_Writer):

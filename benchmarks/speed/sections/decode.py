@@ -10,6 +10,7 @@ from benchmarks.speed.shop import Shop
 from benchmarks.speed.sizes import SIZES
 from benchmarks.speed.tables import compared, spread
 from benchmarks.speed.team import Contender, Team, agreement
+from benchmarks.speed.us import OURS_ARE, us
 
 _ENGINES = "benchmarks.speed.engines."
 _EXPORT = ("torch", "onnx", "onnxscript", "onnxruntime")
@@ -39,7 +40,7 @@ def show(records: Sequence[Record], peak_flops: float | None) -> str:
     note = (
         f"Greedy, prompt + new tokens: {', '.join(lengths)}, float32; no token ends an answer. {agreement(records)}"
         "Tokens a second are those of all sequences, the prompt's time included; the first token is the prompt and "
-        "one token.\n\n"
+        f"one token. {OURS_ARE}\n\n"
     )
     columns = {
         "tokens/s": lambda record: spread(summary(speeds(record))),
@@ -51,7 +52,7 @@ def show(records: Sequence[Record], peak_flops: float | None) -> str:
 def _both(size: str, shop: Shop) -> list[Contender]:
     """Who takes any batch."""
     return [
-        Contender(name="ours", engine=f"{_ENGINES}ours:Decoder", options=lambda: {"size": size}),
+        us("ours", "benchmarks.speed.engines.ours:Decoder", lambda: {"size": size}),
         Contender(
             name="hf",
             engine=f"{_ENGINES}hf:Decoder",

@@ -10,6 +10,7 @@ from benchmarks.speed.settings import Settings
 from benchmarks.speed.shop import Shop
 from benchmarks.speed.tables import NOTHING, compared, spread
 from benchmarks.speed.team import Contender, Team, agreement
+from benchmarks.speed.us import OURS_ARE, us
 
 
 def run(settings: Settings, shop: Shop) -> list[Record]:
@@ -25,10 +26,10 @@ def show(records: Sequence[Record], peak_flops: float | None) -> str:
     del peak_flops
     facts = next((record.facts for record in records if "source" in record.facts), {})
     note = (
-        f"One epoch of {facts.get('documents')} documents of {facts.get('source')} on one device, reading and "
+        f"One epoch of {facts.get('documents')} documents of {facts.get('source')}, reading and "
         "batching included; every answer token is a target once. Ours are packed into rows of 256, theirs padded to "
         "the longest of 8. Fuller rows mean fewer optimizer steps, so that the two are not the same training. "
-        f"{agreement(records)}\n\n"
+        f"{OURS_ARE} {agreement(records)}\n\n"
     )
     columns = {
         "answer tokens/s": lambda record: spread(summary(speeds(record))),
@@ -54,10 +55,10 @@ def _described(record: Record, source: str, documents: int) -> Record:
 
 def _contenders(size: str, settings: Settings, shop: Shop) -> list[Contender]:
     return [
-        Contender(
-            name="ours",
-            engine="benchmarks.speed.engines.ours:RowsTrainer",
-            options=lambda: {"size": size, "documents": shop.documents(settings.documents)},
+        us(
+            "ours",
+            "benchmarks.speed.engines.ours:RowsTrainer",
+            lambda: {"size": size, "documents": shop.documents(settings.documents)},
         ),
         Contender(
             name="hf-eager",

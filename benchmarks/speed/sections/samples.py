@@ -9,6 +9,7 @@ from benchmarks.speed.settings import Settings
 from benchmarks.speed.shop import Shop
 from benchmarks.speed.tables import compared, spread
 from benchmarks.speed.team import Contender, Team, agreement
+from benchmarks.speed.us import OURS_ARE, us
 
 
 def run(settings: Settings, shop: Shop) -> list[Record]:
@@ -26,7 +27,7 @@ def show(records: Sequence[Record], peak_flops: float | None) -> str:
     note = (
         f"{work.get('samples')} answers of {work.get('new_tokens')} tokens at temperature 0.8 for each of "
         f"{work.get('problems')} prompts of 40 to 120 tokens, end to end; no token ends an answer. "
-        f"{agreement(records)}Transformers takes the prompts one by one.\n\n"
+        f"{OURS_ARE} {agreement(records)}Transformers takes the prompts one by one.\n\n"
     )
     columns = {
         "seconds": lambda record: spread(summary(seconds(record))),
@@ -37,7 +38,7 @@ def show(records: Sequence[Record], peak_flops: float | None) -> str:
 
 def _contenders(size: str, shop: Shop) -> list[Contender]:
     return [
-        Contender(name="ours", engine="benchmarks.speed.engines.ours:Sampler", options=lambda: {"size": size}),
+        us("ours", "benchmarks.speed.engines.ours:Sampler", lambda: {"size": size}),
         Contender(
             name="hf",
             engine="benchmarks.speed.engines.hf:Sampler",

@@ -8,9 +8,9 @@ from benchmarks.speed.records import Record, seconds, speeds, summary
 from benchmarks.speed.settings import Settings
 from benchmarks.speed.shop import Shop
 from benchmarks.speed.sizes import BATCH, GRADED_PASSES, SEQ_LEN
-from benchmarks.speed.tables import NOTHING, compared, number, spread
+from benchmarks.speed.tables import NOTHING, compared, spread
 from benchmarks.speed.team import Contender, Team, agreement
-from hrm_codegen.machine import cores
+from benchmarks.speed.us import OURS_ARE, devices, us
 
 _OURS, _THEIRS = "benchmarks.speed.engines.ours:Trainer", "benchmarks.speed.engines.hf:Trainer"
 _HF = ("torch", "transformers")
@@ -28,37 +28,24 @@ def run(settings: Settings, shop: Shop) -> list[Record]:
 def show(records: Sequence[Record], peak_flops: float | None) -> str:
     note = (
         f"{BATCH} rows of {SEQ_LEN} tokens, the first quarter a prompt, float32, AdamW with clipping, K = "
-        f"{GRADED_PASSES}. {agreement(records)}All start with GLIBC_TUNABLES=glibc.malloc.hugetlb=1. Memory: the "
-        "most after the steps, compiling included, less that after making the model; `compiled step` is what XLA "
-        "says it needs. The peak is the best product of section machine.\n\n"
+        f"{GRADED_PASSES}. {agreement(records)}All start with GLIBC_TUNABLES=glibc.malloc.hugetlb=1. "
+        f"{OURS_ARE} Memory: the most while steps run; `step` is without what the process had when the model was made. "
+        "The peak is the best product of section machine.\n\n"
     )
     columns = {
         "tokens/s": lambda record: spread(summary(speeds(record))),
         "ms a step": lambda record: spread(summary(1e3 * value for value in seconds(record))),
-        "memory, MB": lambda record: _megabytes(record.rounds[-1]["peak_bytes"]),
-        "compiled step, MB": lambda record: _megabytes(record.facts.get("step_bytes")),
+        "process, MB": lambda record: _megabytes(record, "peak_bytes"),
+        "step, MB": lambda record: _megabytes(record, "step_bytes"),
         "of the matrix peak": lambda record: _share(record, peak_flops),
     }
     return note + compared(records, (), columns)
 
 
-def virtual_devices() -> int:
-    """Returns how many devices share the rows: as many as there are cores, if they divide the batch."""
-    return max(count for count in range(1, min(cores(), BATCH) + 1) if BATCH % count == 0)
-
-
 def _contenders(size: str, shop: Shop) -> list[Contender]:
-    devices = virtual_devices()
-    ours = [Contender(name="ours", engine=_OURS, options=lambda: {"size": size, "devices": 1})]
-    if devices > 1:
-        ours.append(
-            Contender(
-                name=f"ours-{devices}dev",
-                engine=_OURS,
-                env={"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"},
-                options=lambda: {"size": size, "devices": devices},
-            )
-        )
+    ours = [us("ours", _OURS, lambda: {"size": size})]
+    if devices() > 1:
+        ours.append(us("ours-1dev", _OURS, lambda: {"size": size}, most=1))
     return [
         *ours,
         Contender(
@@ -76,8 +63,8 @@ def _contenders(size: str, shop: Shop) -> list[Contender]:
     ]
 
 
-def _megabytes(count: float | None) -> str:
-    return number(None if count is None else count / _MB)
+def _megabytes(record: Record, name: str) -> str:
+    return spread(summary(found[name] / _MB for found in record.rounds if found[name] is not None))
 
 
 def _share(record: Record, peak_flops: float | None) -> str:
