@@ -13,6 +13,7 @@ from benchmarks.speed.records import Record
 
 MISSING = '--plot needs matplotlib: pip install "hrm-codegen[bench]"'
 _PANEL = (3.0, 2.6)  # inches
+_APART = 1.19  # the least ratio of two labels
 _LOOK = {"svg.fonttype": "none", "svg.hashsalt": "growth", "font.size": 8, "font.family": "sans-serif"}
 
 
@@ -58,15 +59,30 @@ def draw(series: Sequence[Series], records: Mapping[str, Sequence[Record]], path
 
 
 def _panel(panel: Any, series: Series, records: Sequence[Record]) -> None:
+    from matplotlib import ticker
+
     for (name, (xs, ys)), style in zip(lines(series, records).items(), ("o-", "--"), strict=False):
         panel.plot(xs, ys, style, label=name, markersize=3, linewidth=1)
-    panel.set(xscale="log", yscale="log", xlabel=series.grows, title=series.title.replace(", ", ",\n", 1))
-    xs = sorted({record.work["x"] for record in records})
-    panel.set_xticks(xs, labels=[f"{x / 1e6:.1f}M" if x >= 1e6 else f"{x:g}" for x in xs], minor=False)
-    panel.set_xticks([], minor=True)
+    xs = apart([record.work["x"] for record in records])
+    unit, suffix = (1e6, ", millions") if min(xs) >= 1e6 else (1, "")
+    panel.set(xscale="log", yscale="log", xlabel=series.grows + suffix, title=series.title.replace(", ", ",\n", 1))
+    panel.set_xticks(xs, labels=[f"{x / unit:.2g}" if suffix else f"{x:g}" for x in xs])
+    panel.yaxis.set_major_locator(ticker.LogLocator(subs=(1.0, 2.0, 5.0)))
+    panel.yaxis.set_major_formatter(lambda y, _: f"{y:,g}")
+    for axis in (panel.xaxis, panel.yaxis):
+        axis.set_minor_locator(ticker.NullLocator())
     panel.grid(visible=True, linewidth=0.3)
     if panel.lines:
         panel.legend(frameon=False)
+
+
+def apart(xs: Sequence[float]) -> list[float]:
+    """Returns those that are far enough from each other to be written below a logarithmic axis."""
+    kept: list[float] = []
+    for x in sorted(xs):
+        if not kept or x >= _APART * kept[-1]:
+            kept.append(x)
+    return kept
 
 
 def _points(records: Sequence[Record], values: Mapping[str, Value]) -> dict[str, tuple[list[float], list[float]]]:

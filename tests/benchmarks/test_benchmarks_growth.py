@@ -158,6 +158,10 @@ def test_the_expected_line_meets_the_last_point() -> None:
     }
 
 
+def test_labels_keep_apart() -> None:
+    assert plots.apart([12.0, 1.0, 1.1, 1.25, 12.0, 10.0]) == [1.0, 1.25, 10.0, 12.0]
+
+
 @pytest.mark.skipif(not plots.is_installed(), reason="needs matplotlib")
 def test_a_figure_is_small_and_the_same_each_time(tmp_path: Path) -> None:
     records = {GROWTH.name: [record(1, 10.0), record(2, None), record(4, 80.0)]}
