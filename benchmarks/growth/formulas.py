@@ -38,11 +38,6 @@ def cache_bytes(model: ModelConfig) -> int:
     return 2 * num_passes(model.h_cycles, model.l_cycles) * model.layers_per_stack * width * FLOAT
 
 
-def decode_bytes(model: ModelConfig, sequences: int, length: int) -> int:
-    """Returns what decoding cannot do without: the weights, and the cache of all sequences."""
-    return FLOAT * parameters(model) + sequences * length * cache_bytes(model)
-
-
 def train_bytes(model: ModelConfig, tokens: int, graded: int) -> int:
     """Returns what a train step keeps: weights, gradients, two moments, logits, and the graded passes' activations.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from benchmarks.growth.formulas import decode_bytes, default_graded, train_bytes
+from benchmarks.growth.formulas import cache_bytes, default_graded, train_bytes
 from benchmarks.growth.work import Decode, Job, Series, model_of
 from benchmarks.speed.process import Worker, WorkerError
 from benchmarks.speed.records import Record
@@ -28,10 +28,10 @@ def measure(series: Series, *, rounds: int, seconds: float) -> list[Record]:
 
 
 def formula_bytes(job: Job) -> int:
-    """Returns what a job should keep in memory."""
+    """Returns what a job should keep in memory: a decoder its cache, a train step everything."""
     model = model_of(job)
     if isinstance(job, Decode):
-        return decode_bytes(model, job.sequences, job.length)
+        return job.sequences * job.length * cache_bytes(model)
     return train_bytes(model, job.tokens, job.bp_passes or default_graded(job.h_cycles, job.l_cycles))
 
 

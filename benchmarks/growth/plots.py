@@ -25,7 +25,8 @@ def is_installed() -> bool:
 def lines(series: Series, records: Sequence[Record]) -> dict[str, tuple[list[float], list[float]]]:
     """Returns the lines of a panel by name: what was measured, and what was expected."""
     if series.kind == "memory":
-        return _points(records, {"compiled, MB": fact("bytes", MB), "formula, MB": fact("formula_bytes", MB)})
+        values = {"temporary, MB": fact("temporaries", MB), "cache by the formula": fact("formula_bytes", MB)}
+        return _points(records, values)
     found = _points(records, {"ms": milliseconds, "as the FLOPs grow": fact("flops", 1.0)})
     measured, expected = found.get("ms"), found.get("as the FLOPs grow")
     if measured and expected:  # through the last point, where fixed costs matter least

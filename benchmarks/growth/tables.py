@@ -67,7 +67,7 @@ def _flops_a_second(record: Record) -> float | None:
 
 
 def _over_formula(record: Record) -> float | None:
-    need = record.facts.get("bytes")
+    need = record.facts.get("temporaries")
     return need and need / record.facts["formula_bytes"]
 
 
@@ -86,6 +86,6 @@ _TRAIN: dict[str, Value] = {
 _MEMORY: dict[str, Value] = {
     "compiled, MB": fact("bytes", MB),
     "of it temporary, MB": fact("temporaries", MB),
-    "formula, MB": fact("formula_bytes", MB),
-    "compiled / formula": _over_formula,
+    "cache by the formula, MB": fact("formula_bytes", MB),
+    "temporary / formula": _over_formula,
 }
