@@ -19,7 +19,7 @@ from flax import nnx
 from hrm_codegen.generation.bucket import bucket_length, pad_rows
 from hrm_codegen.generation.completion import Completion
 from hrm_codegen.model import merge
-from hrm_codegen.model.cache import Cache, take
+from hrm_codegen.model.cache import Cache, Prompt, empty, take
 from hrm_codegen.model.tiles import lay_out
 
 
@@ -87,9 +87,9 @@ def _search(
 ) -> tuple[jax.Array, jax.Array]:
     """Returns 2 K rows of tokens (ended, then living) and their scores, -inf where there is none."""
     writer = merge(graphdef, laid_out)
-    prompt_slots = prompt.shape[1]
-    logits, cache = merge(graphdef, params).prefill(prompt, prompt_len, cache_len=prompt_slots + capacity)
-    slots = jnp.arange(prompt_slots + capacity)[None, :]
+    logits, cache = merge(graphdef, params).prefill(prompt, prompt_len, cache_len=prompt.shape[1])
+    shared = Prompt(cache, jnp.arange(prompt.shape[1])[None, :] < prompt_len[:, None])
+    slots = jnp.arange(capacity)[None, :]
     vocab = logits.shape[-1]
 
     def unfinished(beams: _Beams) -> jax.Array:
@@ -109,27 +109,26 @@ def _search(
         ended_tokens = jnp.concatenate([beams.ended_tokens, rows])[kept]
 
         score, living = jax.lax.top_k(jnp.where(ends, -jnp.inf, best), num_beams)
-        slot = prompt_slots + beams.step
-        key_mask = (slots < prompt_len[:, None]) | ((slots >= prompt_slots) & (slots <= slot))
         logits, cache = writer.decode_step(
             token[living],
             jnp.broadcast_to(prompt_len + beams.step, (num_beams,)),
             take(beams.cache, parent[living], num_rows=num_beams),
-            slot=slot,
-            key_mask=jnp.broadcast_to(key_mask, (num_beams, key_mask.shape[1])),
+            slot=beams.step,
+            key_mask=jnp.broadcast_to(slots <= beams.step, (num_beams, capacity)),
+            prompt=shared,
         )
         return _Beams(beams.step + 1, logits, cache, rows[living], score, ended_tokens, ended_score)
 
     first = jnp.zeros(num_beams, jnp.int32)
-    empty = jnp.full((num_beams, capacity), eoa_id, jnp.int32)
+    no_tokens = jnp.full((num_beams, capacity), eoa_id, jnp.int32)
     start = _Beams(
         step=jnp.asarray(0),
         logits=logits[first],
-        cache=take(cache, first, num_rows=1),
-        tokens=empty,
+        cache=empty(cache, factor=num_beams, length=capacity),
+        tokens=no_tokens,
         # All beams start alike: only the first may continue, or they would all find the same answer.
         score=jnp.where(jnp.arange(num_beams) == 0, 0.0, -jnp.inf),
-        ended_tokens=empty,
+        ended_tokens=no_tokens,
         ended_score=jnp.full(num_beams, -jnp.inf),
     )
     end = jax.lax.while_loop(unfinished, advance, start)

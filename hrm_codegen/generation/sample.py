@@ -1,7 +1,8 @@
 """Sampling with a KV cache: one compiled loop a shape, no Python between tokens.
 
-All samples of a prompt share its prefill. Random keys are folded from the prompt's own seed, the sample's number and
-the step, and a prompt's padded shape is its own, so its result does not depend on the rest of the batch.
+All samples of a prompt share its prefill, and read its keys and values together. Random keys are folded from the
+prompt's own seed, the sample's number and the step, and a prompt's padded shape is its own, so its result does not
+depend on the rest of the batch.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from hrm_codegen.generation.bucket import bucket_length, by_bucket, pad_rows
 from hrm_codegen.generation.completion import Completion
 from hrm_codegen.generation.strategy import draw
 from hrm_codegen.model import merge
-from hrm_codegen.model.cache import Cache, take
+from hrm_codegen.model.cache import Cache, Prompt, empty
 from hrm_codegen.model.tiles import lay_out
 
 
@@ -200,14 +201,19 @@ def _decode_rows(
     reader = merge(graphdef, params)
     writer = merge(graphdef, laid_out) if prompts.shape[0] * num_samples > 1 else reader
     prompt_slots = prompts.shape[1]
-    logits, cache = reader.prefill(prompts, prompt_lens, cache_len=prompt_slots + capacity)
+    shared = num_samples > 1  # for one sample, two attentions cost more than one
+    cache_len = prompt_slots if shared else prompt_slots + capacity
+    logits, cache = reader.prefill(prompts, prompt_lens, cache_len=cache_len)
+    in_prompt = jnp.arange(cache_len)[None, :] < prompt_lens[:, None]
+    prompt = Prompt(cache, in_prompt) if shared else None
+    first_slot = 0 if shared else prompt_slots
 
+    num_rows = prompts.shape[0] * num_samples
     owner = jnp.repeat(jnp.arange(prompts.shape[0]), num_samples)
     sample = first_sample[owner] + jnp.tile(jnp.arange(num_samples), prompts.shape[0])
     row_keys = jax.vmap(jax.random.fold_in)(keys[owner], sample)
     row_lens = prompt_lens[owner]
-    slots = jnp.arange(prompt_slots + capacity)[None, :]
-    in_prompt = slots < row_lens[:, None]
+    slots = jnp.arange(first_slot + capacity)[None, :]
 
     def unfinished(state: _State) -> jax.Array:
         return (state.step < limit) & ~jnp.all(state.done)
@@ -217,9 +223,16 @@ def _decode_rows(
         token = draw(state.logits, step_keys, temperature=temperature, top_p=top_p, **strategy)
         token = jnp.where(state.done, eoa_id, token)
         gain = jnp.take_along_axis(jax.nn.log_softmax(state.logits), token[:, None], axis=-1)[:, 0]
-        slot = prompt_slots + state.step
-        key_mask = in_prompt | ((slots >= prompt_slots) & (slots <= slot))
-        logits, cache = writer.decode_step(token, row_lens + state.step, state.cache, slot=slot, key_mask=key_mask)
+        slot = first_slot + state.step
+        own = jnp.broadcast_to((slots >= first_slot) & (slots <= slot), (num_rows, slots.shape[1]))
+        logits, cache = writer.decode_step(
+            token,
+            row_lens + state.step,
+            state.cache,
+            slot=slot,
+            key_mask=own if shared else own | in_prompt,
+            prompt=prompt,
+        )
         return _State(
             step=state.step + 1,
             logits=logits,
@@ -229,11 +242,10 @@ def _decode_rows(
             done=state.done | (token == eoa_id),
         )
 
-    num_rows = owner.shape[0]
     start = _State(
         step=jnp.asarray(0),
         logits=jnp.take(logits, owner, axis=0),
-        cache=take(cache, owner, num_rows=prompts.shape[0]),
+        cache=empty(cache, factor=num_samples, length=capacity) if shared else cache,
         tokens=jnp.full((num_rows, capacity), eoa_id, jnp.int32),
         log_prob=jnp.zeros(num_rows, jnp.float32),
         done=~active[owner],

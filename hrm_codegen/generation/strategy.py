@@ -22,6 +22,18 @@ def keep_top_p(logits: Float[Array, "B V"], *, top_p: Float[Array, ""]) -> Float
     return jnp.where(logits < smallest, -jnp.inf, logits)
 
 
+def first_largest(x: Float[Array, "B V"]) -> Int[Array, "B"]:
+    """Returns `argmax(x, axis=-1)` by two reductions, which a CPU vectorises; it does not vectorise XLA's own.
+
+    A row with NaN gets the last position.
+    """
+    # The barrier keeps what computes x out of both.
+    x = jax.lax.optimization_barrier(x)
+    positions = jnp.arange(x.shape[-1], dtype=jnp.int32)[None, :]
+    is_largest = x == jnp.max(x, axis=-1, keepdims=True)
+    return jnp.min(jnp.where(is_largest, positions, x.shape[-1] - 1), axis=-1)
+
+
 def draw(
     logits: Float[Array, "B V"],
     keys: Key[Array, "B"],
@@ -44,11 +56,11 @@ def draw(
       nucleus: Whether top_p applies (static): its sort is paid only when needed.
     """
     if greedy:
-        return jnp.argmax(logits, axis=-1)
+        return first_largest(logits)
     logits = logits / temperature
     if top_k:
         logits = keep_top_k(logits, top_k=top_k)
     if nucleus:
         logits = keep_top_p(logits, top_p=top_p)
     noise = jax.vmap(lambda key: jax.random.gumbel(key, logits.shape[-1:]))(keys)
-    return jnp.argmax(logits + noise, axis=-1)
+    return first_largest(logits + noise)

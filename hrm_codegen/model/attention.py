@@ -16,7 +16,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from hrm_codegen.config.schema import MaskKind, ModelConfig
 from hrm_codegen.model.layers import matrix_init, rotate
-from hrm_codegen.model.products import attend, lean, project, unpack
+from hrm_codegen.model.products import attend, attend_to_two, lean, project, unpack
 from hrm_codegen.model.tiles import Tiled, read
 
 
@@ -30,6 +30,18 @@ class KeyValue(NamedTuple):
     v: Float[Array, "BN S H"]
 
 
+class Memory(NamedTuple):
+    """What one layer in one pass remembers while it decodes: each row's own keys and values, and those of its prompt.
+
+    Attributes:
+      own: Of R rows.
+      prompt: Of P prompts, which R / P rows each have in common, one after the other; None: they are in `own`.
+    """
+
+    own: KeyValue
+    prompt: KeyValue | None = None
+
+
 class Context(NamedTuple):
     """What every attention layer of a forward pass shares.
 
@@ -38,12 +50,14 @@ class Context(NamedTuple):
       sin: Rotary sines.
       mask: True where a query may see a key.
       slot: Where in the cache the new keys go; None without a cache.
+      prompt_mask: True where the rows of a prompt may see its keys; None unless it has a cache of its own.
     """
 
     cos: Float[Array, "B T 1 H"]
     sin: Float[Array, "B T 1 H"]
     mask: Bool[Array, "B T S"]
     slot: Int[Array, ""] | None = None
+    prompt_mask: Bool[Array, "P S"] | None = None
 
 
 def attention_mask(
@@ -75,24 +89,30 @@ class Attention(nnx.Module):
         self.out = nnx.Param(matrix_init(rngs.params(), (width, config.hidden_dim), jnp.float32))
 
     def __call__(
-        self, x: Float[Array, "B T D"], context: Context, cache: KeyValue | None = None
+        self, x: Float[Array, "B T D"], context: Context, memory: Memory | None = None
     ) -> tuple[Float[Array, "B T D"], KeyValue]:
-        """Returns the layer's output, and its keys and values including those of the cache."""
+        """Returns the layer's output, and its rows' own keys and values including those they had."""
         packed = project("BTD,DCNH->BTCNH", x, read(self.gqkv, x.dtype, "gqkv"))
         gate, q, k, v = unpack(packed)
         q, k = rotate(q, context.cos, context.sin), rotate(k, context.cos, context.sin)
         q, k, v = (jnp.moveaxis(x, 2, 1) for x in (q, k, v))
         kept = KeyValue(_merged(k), _merged(v))
-        if cache is None:
+        if memory is None:
             mixed = attend(q, k, v, context.mask[:, None])
         else:
             slot = context.slot
             assert slot is not None, "a cache needs a slot"
             kept = jax.tree.map(
-                lambda old, new: jax.lax.dynamic_update_slice_in_dim(old, new, slot, axis=1), cache, kept
+                lambda old, new: jax.lax.dynamic_update_slice_in_dim(old, new, slot, axis=1), memory.own, kept
             )
             mask = jnp.repeat(context.mask, self.num_heads, axis=0)
-            mixed = attend(_merged(q), kept.k, kept.v, mask).reshape(q.shape)
+            if memory.prompt is None:
+                mixed = attend(_merged(q), kept.k, kept.v, mask)
+            else:
+                assert context.prompt_mask is not None, "a prompt needs a mask"
+                prompt_mask = jnp.repeat(context.prompt_mask, self.num_heads, axis=0)[:, None]
+                mixed = attend_to_two(_merged(q), kept, mask, memory.prompt, prompt_mask, heads=self.num_heads)
+            mixed = mixed.reshape(q.shape)
         weight = read(self.out, x.dtype, "out", shape=(self.num_heads, self.head_dim, -1))
         return lean(_gated_out)(gate, mixed, weight), kept
 

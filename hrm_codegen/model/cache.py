@@ -7,12 +7,28 @@ arrays rather than one array, so that XLA updates each in place.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
+from jaxtyping import Bool
 
-from hrm_codegen.model.attention import KeyValue
+from hrm_codegen.model.attention import KeyValue, Memory
 
 Cache = tuple[tuple[KeyValue, ...], ...]  # [pass][layer]
+Memories = tuple[tuple[Memory, ...], ...]
+
+
+class Prompt(NamedTuple):
+    """The prompts of rows that are decoded together, each for R / P rows that follow each other.
+
+    Attributes:
+      cache: Of P prompts.
+      mask: True for the positions that a prompt has.
+    """
+
+    cache: Cache
+    mask: Bool[jax.Array, "P S"]
 
 
 def grow(cache: Cache, *, length: int) -> Cache:
@@ -24,8 +40,24 @@ def grow(cache: Cache, *, length: int) -> Cache:
     return jax.tree.map(pad, cache)
 
 
+def empty(cache: Cache, *, factor: int, length: int) -> Cache:
+    """Returns an empty cache of `length` positions for `factor` times as many rows."""
+
+    def blank(leaf: jax.Array) -> jax.Array:
+        return jnp.zeros((factor * leaf.shape[0], length, leaf.shape[2]), leaf.dtype)
+
+    return jax.tree.map(blank, cache)
+
+
+def memories(own: Cache, prompt: Cache | None) -> Memories:
+    """Returns what each layer remembers in each pass: a row's own, and of its prompt."""
+    if prompt is None:
+        return tuple(tuple(Memory(pair) for pair in layers) for layers in own)
+    return tuple(tuple(map(Memory, *layers)) for layers in zip(own, prompt, strict=True))
+
+
 def take(cache: Cache, rows: jax.Array, *, num_rows: int) -> Cache:
-    """Returns the cache of some of its rows, in their order: repeats a prompt for its samples, reorders beams.
+    """Returns the cache of some of its rows, in their order: reorders beams, and repeats a prompt.
 
     Args:
       cache: Of `num_rows` rows.

@@ -14,7 +14,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from hrm_codegen.config.schema import ModelConfig
 from hrm_codegen.model.attention import Context, KeyValue, attention_mask
-from hrm_codegen.model.cache import Cache, grow
+from hrm_codegen.model.cache import Cache, Memories, Prompt, grow, memories
 from hrm_codegen.model.layers import compute_dtype, embed_init, matrix_init, rope_tables, state_init
 from hrm_codegen.model.names import place
 from hrm_codegen.model.products import project
@@ -104,6 +104,7 @@ class HRM(nnx.Module):
         *,
         slot: Int[Array, ""],
         key_mask: Bool[Array, "B S"],
+        prompt: Prompt | None = None,
     ) -> tuple[Float[Array, "B V"], Cache]:
         """Reads one more token a row.
 
@@ -113,12 +114,16 @@ class HRM(nnx.Module):
           cache: Keys and values so far.
           slot: Where in the cache the new ones go, the same for every row.
           key_mask: True for the cache positions a row may see, `slot` included.
+          prompt: What rows of the same prompt have in common; None: `cache` holds the prompts, too.
 
         Returns:
           The logits of the next token, and the cache with `slot` filled.
         """
         context = self._context(positions[:, None], key_mask[:, None, :], slot)
-        z_h, cache = self._recur_cached(self._embed(tokens[:, None]), context, cache)
+        if prompt is not None:
+            context = context._replace(prompt_mask=prompt.mask)
+        remembered = memories(cache, None if prompt is None else prompt.cache)
+        z_h, cache = self._recur_cached(self._embed(tokens[:, None]), context, remembered)
         return self._logits(z_h)[:, 0], cache
 
     def _context(self, positions: Array, mask: Array, slot: Array | None = None) -> Context:
@@ -164,13 +169,13 @@ class HRM(nnx.Module):
             carry, _ = jax.lax.scan(cycle, carry, None, length=group.length)
         return carry[0]
 
-    def _recur_cached(self, x: Array, context: Context, cache: Cache | None) -> tuple[Array, Cache]:
+    def _recur_cached(self, x: Array, context: Context, memory: Memories | None) -> tuple[Array, Cache]:
         """The same recurrence unrolled, pass by pass, with keys and values kept."""
         config = self.config
         kept: list[tuple[KeyValue, ...]] = []
 
         def apply(stack: Stack, u: Array) -> Array:
-            out, pairs = stack.cached(u, context, None if cache is None else cache[len(kept)])
+            out, pairs = stack.cached(u, context, None if memory is None else memory[len(kept)])
             kept.append(pairs)
             return out
 

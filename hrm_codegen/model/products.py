@@ -109,11 +109,8 @@ def attend(
 
 def _attend_forward(q: Array, k: Array, v: Array, mask: Array) -> tuple[Array, Any]:
     q = q * q.shape[-1] ** -0.5
-    scores = _scores(q, k, mask)
-    largest = jnp.max(scores, axis=-1, keepdims=True)
-    weights = jnp.exp(scores - largest)
-    total = jnp.sum(weights, axis=-1, keepdims=True)
-    out = (jnp.einsum("...TS,...SH->...TH", weights.astype(v.dtype), v) / total).astype(v.dtype)
+    out, largest, total = _softmax_sums(q, k, v, mask)
+    out = (out / total).astype(v.dtype)
     out, log_total = (jax.ad_checkpoint.checkpoint_name(x, ATTENTION) for x in (out, largest + jnp.log(total)))
     return out, (q, k, v, mask, log_total, out)
 
@@ -131,6 +128,56 @@ def _attend_backward(kept: Any, grad: Array) -> tuple[Array, Array, Array, None]
 
 
 attend.defvjp(_attend_forward, _attend_backward)
+
+
+def attend_to_two(
+    q: Float[Array, "RN 1 H"],
+    own: tuple[Array, Array],
+    own_mask: Bool[Array, "RN 1 C"],
+    prompt: tuple[Array, Array],
+    prompt_mask: Bool[Array, "PN 1 S"],
+    *,
+    heads: int,
+) -> Float[Array, "RN 1 H"]:
+    """Attention of rows to their own keys and to those of a prompt that several rows have in common.
+
+    As over all keys at once: the two softmaxes are merged by their largest scores and sums. The keys of a prompt are
+    read once for all of its rows, as a matrix product (arXiv 2402.05099, section 3.1). Forward only.
+
+    Args:
+      q: One query for each of R rows and N heads.
+      own: Keys and values, [RN, C, H].
+      own_mask: True where a row may see its own key.
+      prompt: Keys and values, [PN, S, H]; rows of a prompt follow each other.
+      prompt_mask: True where its rows may see a prompt's key.
+      heads: N.
+    """
+    prompts = prompt_mask.shape[0] // heads
+    q = q * q.shape[-1] ** -0.5
+
+    def by_prompt(x: Array) -> Array:
+        grouped = x.reshape(prompts, -1, heads, x.shape[-1])
+        return jnp.swapaxes(grouped, 1, 2).reshape(prompts * heads, -1, x.shape[-1])
+
+    def by_row(x: Array) -> Array:
+        grouped = x.reshape(prompts, heads, -1, x.shape[-1])
+        return jnp.swapaxes(grouped, 1, 2).reshape(q.shape[0], 1, x.shape[-1])
+
+    own_out, own_largest, own_total = _softmax_sums(q, *own, own_mask)
+    parts = _softmax_sums(by_prompt(q), *prompt, prompt_mask)
+    out, largest, total = (by_row(part) for part in parts)
+    most = jnp.maximum(largest, own_largest)
+    share, own_share = jnp.exp(largest - most), jnp.exp(own_largest - most)
+    return ((out * share + own_out * own_share) / (total * share + own_total * own_share)).astype(q.dtype)
+
+
+def _softmax_sums(q: Array, k: Array, v: Array, mask: Array) -> tuple[Array, Array, Array]:
+    """Returns the values' sum weighted by `exp(score - largest)`, the largest score, and the sum of the weights."""
+    scores = _scores(q, k, mask)
+    largest = jnp.max(scores, axis=-1, keepdims=True)
+    weights = jnp.exp(scores - largest)
+    total = jnp.sum(weights, axis=-1, keepdims=True)
+    return jnp.einsum("...TS,...SH->...TH", weights.astype(v.dtype), v), largest, total
 
 
 def _scores(q: Array, k: Array, mask: Array) -> Array:

@@ -14,7 +14,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from hrm_codegen.config.schema import ModelConfig
-from hrm_codegen.model.attention import Attention, Context, KeyValue
+from hrm_codegen.model.attention import Attention, Context, KeyValue, Memory
 from hrm_codegen.model.layers import Mlp, rms_norm
 from hrm_codegen.model.names import place
 from hrm_codegen.model.products import ATTENTION
@@ -29,10 +29,10 @@ class Block(nnx.Module):
         self.mlp = Mlp(config, rngs=rngs)
 
     def __call__(
-        self, x: Float[Array, "B T D"], context: Context, cache: KeyValue | None = None
+        self, x: Float[Array, "B T D"], context: Context, memory: Memory | None = None
     ) -> tuple[Float[Array, "B T D"], KeyValue]:
         """Returns the block's output and its keys and values."""
-        mixed, kept = self.attn(rms_norm(x, eps=self.norm_eps), context, cache)
+        mixed, kept = self.attn(rms_norm(x, eps=self.norm_eps), context, memory)
         x = x + mixed
         return place(x + self.mlp(rms_norm(x, eps=self.norm_eps)), "residual"), kept
 
@@ -67,12 +67,12 @@ class Stack(nnx.Module):
         return rms_norm(x, eps=self.norm_eps)
 
     def cached(
-        self, x: Float[Array, "B T D"], context: Context, cache: Sequence[KeyValue] | None
+        self, x: Float[Array, "B T D"], context: Context, memory: Sequence[Memory] | None
     ) -> tuple[Float[Array, "B T D"], tuple[KeyValue, ...]]:
-        """Applies the stack and returns every layer's keys and values; `cache` None is a prefill."""
+        """Applies the stack and returns every layer's keys and values; `memory` None is a prefill."""
         kept = []
         for index in range(self.num_layers):
-            x, pair = self._block(index)(x, context, None if cache is None else cache[index])
+            x, pair = self._block(index)(x, context, None if memory is None else memory[index])
             kept.append(pair)
         return rms_norm(x, eps=self.norm_eps), tuple(kept)
 

@@ -17,7 +17,7 @@ from hrm_codegen import generation
 from hrm_codegen import model as hrm_model
 from hrm_codegen.config.schema import ModelConfig, SampleConfig
 from hrm_codegen.generation.bucket import bucket_length
-from hrm_codegen.generation.strategy import draw, keep_top_k, keep_top_p
+from hrm_codegen.generation.strategy import draw, first_largest, keep_top_k, keep_top_p
 
 CONFIG = ModelConfig(vocab_size=13, hidden_dim=16, num_heads=2, intermediate_dim=24, layers_per_stack=1, l_cycles=2)
 EOA, PAD = 3, 0
@@ -216,3 +216,10 @@ def test_buckets_hold_their_prompts_and_are_few(length: int) -> None:
     padded = bucket_length(length)
     assert length <= padded < length + 128
     assert bucket_length(padded) == padded
+
+
+def test_first_largest_is_argmax():
+    x = np.random.default_rng(0).integers(-3, 4, (200, 7)).astype(np.float32)  # ties in most rows
+    x[0, :] = -np.inf
+    np.testing.assert_array_equal(first_largest(jnp.asarray(x)), x.argmax(axis=-1))
+    assert first_largest(jnp.full((1, 7), jnp.nan)).tolist() == [6]  # a token of the vocabulary

@@ -1,4 +1,4 @@
-"""The hand-written backward passes against autodiff of the same mathematics."""
+"""The hand-written backward passes, and attention in two parts, against plain mathematics."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hrm_codegen.model.products import attend, project, unpack
+from hrm_codegen.model.products import attend, attend_to_two, project, unpack
 
 SIZES = {"B": 2, "T": 7, "D": 6, "C": 2, "F": 5, "N": 3, "H": 4, "V": 11}
 EQUATIONS = ["BTD,DCF->BTCF", "BTD,DCNH->BTCNH", "BTF,FD->BTD", "BTNH,NHD->BTD", "BTD,DV->BTV"]
@@ -96,3 +96,28 @@ def test_no_array_of_queries_times_keys_is_kept() -> None:
     q, k, v, mask = attention_inputs()
     kept = jax.tree.leaves(jax.vjp(lambda *qkv: attend(*qkv, mask), q, k, v)[1])
     assert max(leaf.size for leaf in kept if leaf.dtype == "float32") == k.size  # T S N would be larger
+
+
+def test_attention_to_two_sets_of_keys_is_that_to_all_of_them() -> None:
+    prompts, group, heads, size, lengths = 2, 3, 2, 8, (5, 4)
+    rows = prompts * group
+    keys = iter(jax.random.split(jax.random.key(3), 5))
+    q = 3 * jax.random.normal(next(keys), (rows * heads, 1, size))
+    prompt = [jax.random.normal(next(keys), (prompts, heads, lengths[0], size)) for _ in "kv"]
+    own = [jax.random.normal(next(keys), (rows, heads, lengths[1], size)) for _ in "kv"]
+    prompt_mask = jnp.arange(lengths[0])[None] < jnp.array([[5], [2]])
+    own_mask = jnp.arange(lengths[1])[None] < jnp.array([[1], [2], [3], [4], [1], [2]])
+
+    repeated = [jnp.repeat(x, group, axis=0) for x in prompt]
+    k, v = (jnp.concatenate(pair, axis=2).reshape(rows * heads, -1, size) for pair in zip(repeated, own, strict=True))
+    mask = jnp.concatenate([jnp.repeat(prompt_mask, group, axis=0), own_mask], axis=1)
+    expected = attend(q, k, v, jnp.repeat(mask, heads, axis=0)[:, None])
+
+    def by_head(x):
+        return jnp.repeat(x, heads, axis=0)[:, None]
+
+    def merged(pair):
+        return tuple(x.reshape(-1, *x.shape[2:]) for x in pair)
+
+    got = attend_to_two(q, merged(own), by_head(own_mask), merged(prompt), by_head(prompt_mask), heads=heads)
+    np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6)
