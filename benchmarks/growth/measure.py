@@ -31,7 +31,7 @@ def formula_bytes(job: Job) -> int:
     """Returns what a job should keep in memory: a decoder its cache, a train step everything."""
     model = model_of(job)
     if isinstance(job, Decode):
-        return job.sequences * job.length * cache_bytes(model)
+        return job.positions * cache_bytes(model)
     return train_bytes(model, job.tokens, job.bp_passes or default_graded(job.h_cycles, job.l_cycles))
 
 

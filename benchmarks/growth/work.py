@@ -73,8 +73,13 @@ class Decode:
 
     @property
     def length(self) -> int:
-        """Positions of each row of the cache."""
+        """Of a prompt and its answer."""
         return self.prompt_len + self.new_tokens
+
+    @property
+    def positions(self) -> int:
+        """Of the cache: samples of a prompt share it."""
+        return self.prompts * self.prompt_len + self.sequences * self.new_tokens
 
     @property
     def tokens(self) -> int:

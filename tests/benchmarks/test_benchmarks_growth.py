@@ -123,7 +123,9 @@ def test_only_one_size_grows() -> None:
 def test_models_have_room_for_the_job() -> None:
     assert model_of(Train(rows=2, seq_len=1024)).max_seq_len == 1024
     assert model_of(Decode(h_cycles=4, l_cycles=1)).h_cycles == 4
-    assert formula_bytes(Decode(prompts=2, samples=3)) == 6 * formula_bytes(Decode(prompts=1))
+    one, shared = Decode(prompts=1, new_tokens=32), Decode(prompts=2, samples=3, new_tokens=32)
+    assert (one.positions, shared.positions) == (96, 2 * 64 + 6 * 32)
+    assert formula_bytes(shared) * 96 == formula_bytes(one) * shared.positions
     assert formula_bytes(Train(bp_passes=5)) == formula_bytes(Train())
 
 
