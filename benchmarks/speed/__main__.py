@@ -1,6 +1,6 @@
 """`python -m benchmarks.speed`: measures, and prints Markdown tables.
 
-    python -m benchmarks.speed                                  # everything, few sizes; meant for 20 minutes
+    python -m benchmarks.speed                                  # everything: three quarters of an hour
     python -m benchmarks.speed --only train --sizes 1m,3m,8m
     python -m benchmarks.speed --only decode --sizes 27m --batches 1 --llama-bench PATH --gguf 27m=model.gguf
     python -m benchmarks.speed --quick                          # does it run at all
@@ -92,7 +92,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--seconds", type=float, help=f"least time of a measurement, where work repeats ({Settings.seconds:g})")
     add("--batches", type=_numbers, metavar="NUMBERS", help="of decode (1,8)")
     add("--prompt-len", type=_positive, help=f"of decode ({Settings.prompt_len})")
-    add("--new-tokens", type=_positive, help=f"of decode and samples ({Settings.new_tokens})")
+    add("--new-tokens", type=_positive, help=f"of decode ({Settings.new_tokens})")
+    add("--answer-tokens", type=_positive, help=f"of samples ({Settings.answer_tokens})")
     add("--problems", type=_positive, help=f"of samples ({Settings.problems})")
     add("--samples", type=_positive, help=f"a problem ({Settings.samples})")
     add("--documents", type=_positive, help=f"of rows ({Settings.documents})")

@@ -21,7 +21,8 @@ class Settings:
       seconds: A measurement repeats its work for at least this long.
       batches: Of decoding.
       prompt_len: Of decoding.
-      new_tokens: Written by each sequence of decoding and of samples.
+      new_tokens: Written by each sequence of decoding.
+      answer_tokens: Written by each sequence of samples.
       problems: Of samples.
       samples: Answers for each problem.
       documents: Of rows.
@@ -37,7 +38,8 @@ class Settings:
     batches: tuple[int, ...] = (1, 8)
     prompt_len: int = 64
     new_tokens: int = 128
-    problems: int = 8
+    answer_tokens: int = 64
+    problems: int = 90
     samples: int = 20
     documents: int = 256
     without: tuple[str, ...] = ()
@@ -60,6 +62,7 @@ QUICK = Settings(
     batches=(1,),
     prompt_len=16,
     new_tokens=8,
+    answer_tokens=8,
     problems=2,
     samples=4,
     documents=16,

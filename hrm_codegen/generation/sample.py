@@ -23,7 +23,10 @@ from hrm_codegen.generation.completion import Completion
 from hrm_codegen.generation.strategy import draw
 from hrm_codegen.model import merge
 from hrm_codegen.model.cache import Cache, Prompt, empty
-from hrm_codegen.model.tiles import lay_out
+from hrm_codegen.model.tiles import lay_out, on_cpu
+
+# Sequences on one CPU device: more share the reading of weights no better, and their keys and values leave the cache.
+CPU_BATCH = 16
 
 
 class _State(NamedTuple):
@@ -60,7 +63,7 @@ def generate(
       sampling: Limit and strategy; its own seed is not used.
       eoa_id: Ends an answer.
       pad_id: Pads prompts.
-      batch_size: Sequences decoded together on a device, at most.
+      batch_size: Sequences decoded together on a device, at most; a CPU takes no more than `CPU_BATCH`.
       mesh: Devices of this process that share the work, row by row; None: one device.
       laid_out: The parameters for decode steps, `lay_out(params)`; None: laid out for this call, if there is more than
         one sequence.
@@ -70,10 +73,13 @@ def generate(
     """
     assert len(seeds) == len(prompts)
     if num_samples * len(prompts) == 1:
-        mesh, params = None, jax.tree.map(lambda leaf: leaf.addressable_data(0), params)
-        laid_out = params
+        mesh, laid_out, params = None, None, jax.tree.map(lambda leaf: leaf.addressable_data(0), params)
     elif laid_out is None:
         laid_out = lay_out(params)
+    if laid_out is params:
+        laid_out = None
+    if on_cpu(jax.tree.leaves(params)[0].sharding):
+        batch_size = min(batch_size, CPU_BATCH)
     results: list[dict[int, Completion]] = [{} for _ in prompts]
     for length, indices in by_bucket(prompts).items():
         for chunk, rows, count in chunks(indices, num_samples, batch_size, 1 if mesh is None else mesh.size):
@@ -117,9 +123,11 @@ def chunks(
 ) -> Iterator[tuple[list[tuple[int, int]], int, int]]:
     """Yields what is decoded together: (prompt, number of its first sample) pairs, rows with padding, samples of each.
 
-    A device has at most `batch_size` sequences. Fewer prompts than devices share their samples out.
+    A device has at most `batch_size` sequences. Fewer prompts than devices share their samples out. A prompt's samples
+    are divided evenly: fewer shapes are compiled.
     """
-    count = min(batch_size, -(-num_samples // max(1, num_devices // len(indices))))
+    share = -(-num_samples // max(1, num_devices // len(indices)))
+    count = -(-share // -(-share // batch_size))
     whole = num_samples - num_samples % count
     for first, size in [(range(0, whole, count), count), (range(whole, num_samples, count), num_samples - whole)]:
         pieces = [(index, start) for index in indices for start in first]
@@ -156,7 +164,7 @@ class Rows(NamedTuple):
 def decode(
     graphdef: nnx.GraphDef,
     params: nnx.State,
-    laid_out: nnx.State,
+    laid_out: nnx.State | None,
     rows: Rows,
     limit: jax.Array,
     temperature: jax.Array,
@@ -166,6 +174,8 @@ def decode(
     **static: Any,
 ) -> tuple[jax.Array, jax.Array]:
     """Prefills P prompts, then decodes R = P * num_samples rows; returns tokens [R, capacity] and log_probs [R].
+
+    `laid_out` None: the decode steps use `params`, too.
 
     Each device of the mesh runs a loop of its own over its rows, and ends it when they are done: nothing is sent.
     """
@@ -186,7 +196,7 @@ def _by_row(mesh: Mesh) -> PartitionSpec:
 def _decode_rows(
     graphdef: nnx.GraphDef,
     params: nnx.State,
-    laid_out: nnx.State,
+    laid_out: nnx.State | None,
     rows: Rows,
     limit: jax.Array,
     temperature: jax.Array,
@@ -199,7 +209,7 @@ def _decode_rows(
 ) -> tuple[jax.Array, jax.Array]:
     prompts, prompt_lens, keys, active, first_sample = rows
     reader = merge(graphdef, params)
-    writer = merge(graphdef, laid_out) if prompts.shape[0] * num_samples > 1 else reader
+    writer = reader if laid_out is None or prompts.shape[0] * num_samples == 1 else merge(graphdef, laid_out)
     prompt_slots = prompts.shape[1]
     shared = num_samples > 1  # for one sample, two attentions cost more than one
     cache_len = prompt_slots if shared else prompt_slots + capacity

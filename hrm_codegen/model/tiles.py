@@ -52,7 +52,7 @@ def lay_out(params: nnx.State) -> nnx.State:
     The result is where the parameters are; CPU devices of one process share one copy.
     """
     sharding = jax.tree.leaves(params)[0].sharding
-    if not _on_cpu(sharding) or not kernel_exists():
+    if not on_cpu(sharding) or not kernel_exists():
         return params
     first = jax.tree.map(lambda leaf: leaf.addressable_data(0), params)
     return share(_laid_out(first), sharding)
@@ -63,7 +63,7 @@ def share(tree: Any, sharding: Sharding) -> Any:
 
     Why: weights in several copies push each other out of the processor's cache.
     """
-    return jax.device_put(jax.tree.map(np.asarray, tree) if _on_cpu(sharding) else tree, sharding)
+    return jax.device_put(jax.tree.map(np.asarray, tree) if on_cpu(sharding) else tree, sharding)
 
 
 def times(x: Float[Array, "B T D"], weight: Tiled, *, dtype: Any = None) -> Float[Array, "B T *outputs"]:
@@ -104,7 +104,8 @@ def kernel_exists() -> bool:
         return KERNEL in (jax.jit(_of_rows).lower(*shapes).compile().as_text() or "")
 
 
-def _on_cpu(sharding: Any) -> bool:
+def on_cpu(sharding: Any) -> bool:
+    """Says whether all devices of a sharding are CPUs."""
     return all(device.platform == "cpu" for device in sharding.device_set)
 
 

@@ -228,8 +228,8 @@ def compile_decode(config: Config, target: Target) -> Program:
         "top_k": sampling.top_k,
         "nucleus": sampling.top_p < 1,
     }
-    flops = matmul_flops(decode, graphdef, params, *arguments, while_trips=limit, **static)
-    memory, hlo, xla_flops = _compile(decode.lower(graphdef, params, *arguments, **static), target)
+    flops = matmul_flops(decode, graphdef, params, None, *arguments, while_trips=limit, **static)
+    memory, hlo, xla_flops = _compile(decode.lower(graphdef, params, None, *arguments, **static), target)
     return Program(
         memory=memory, hlo=hlo, xla_flops=xla_flops, flops=flops, work=1.0,
         mesh={"data": 1, "fsdp": 1, "tensor": 1}, num_devices=1, seconds=time.perf_counter() - start,

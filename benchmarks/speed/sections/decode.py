@@ -19,7 +19,7 @@ _EXPORT = ("torch", "onnx", "onnxscript", "onnxruntime")
 def run(settings: Settings, shop: Shop) -> list[Record]:
     records = []
     lengths = {"prompt_len": settings.prompt_len, "new_tokens": settings.new_tokens}
-    for size in settings.sizes_of("1m", "8m"):
+    for size in settings.sizes_of("dev", "1m", "8m", "27m"):
         alone = settings.taking_part(_alone(settings, size, shop))
         both = settings.taking_part(_both(size, shop))
         batches = [batch for batch in settings.batches if batch > 1]

@@ -13,7 +13,7 @@ from benchmarks.speed.us import OURS_ARE, us
 
 
 def run(settings: Settings, shop: Shop) -> list[Record]:
-    work = {"problems": settings.problems, "samples": settings.samples, "new_tokens": settings.new_tokens}
+    work = {"problems": settings.problems, "samples": settings.samples, "new_tokens": settings.answer_tokens}
     records = []
     for size in settings.sizes_of("1m"):
         with Team("samples", size, settings.taking_part(_contenders(size, shop))) as team:

@@ -19,7 +19,7 @@ _MB = 2**20
 
 def run(settings: Settings, shop: Shop) -> list[Record]:
     records = []
-    for size in settings.sizes_of("1m", "8m"):
+    for size in settings.sizes_of("1m", "3m", "8m"):
         with Team("train", size, settings.taking_part(_contenders(size, shop))) as team:
             records += team.alternate(settings.rounds, {}, seconds=settings.seconds)
     return records
