@@ -21,7 +21,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.speed.records import Record, to_json
+from benchmarks.speed import overall
+from benchmarks.speed.records import Record, from_json, to_json
 from benchmarks.speed.sections import decode, machine, rows, samples, start, train
 from benchmarks.speed.settings import QUICK, SECTIONS, Settings
 from benchmarks.speed.shop import Shop
@@ -38,6 +39,9 @@ _PACKAGES = ("jax", "flax", "torch", "transformers", "onnxruntime", "numpy")
 def main(argv: Sequence[str] | None = None) -> None:
     parser = _parser()
     args = parser.parse_args(argv)
+    if args.show:
+        _show(from_json(json.loads(Path(args.show).read_text(encoding="utf-8"))))
+        return
     settings = settings_of(args, parser)
     if args.json:
         Path(args.json).touch()  # an impossible place is found now, not at the end
@@ -50,9 +54,25 @@ def main(argv: Sequence[str] | None = None) -> None:
             module = _MODULES[name]
             found = module.run(settings, shop)
             records += found
-            print(f"## {name}\n\n{module.show(found, machine.peak(records))}", flush=True)
+            _show_section(name, found, machine.peak(records))
             if args.json:
                 _write(Path(args.json), settings, records)  # after each section: a run can be stopped
+    _show_all(records)
+
+
+def _show(records: Sequence[Record]) -> None:
+    for name in SECTIONS:
+        if found := [record for record in records if record.section == name]:
+            _show_section(name, found, machine.peak(records))
+    _show_all(records)
+
+
+def _show_section(name: str, records: Sequence[Record], peak: float | None) -> None:
+    print(f"## {name}\n\n{_MODULES[name].show(records, peak)}", flush=True)
+
+
+def _show_all(records: Sequence[Record]) -> None:
+    print(f"## overall\n\n{overall.show(records)}", flush=True)
 
 
 def settings_of(args: argparse.Namespace, parser: argparse.ArgumentParser) -> Settings:
@@ -101,6 +121,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--llama-bench", metavar="PATH", help="llama.cpp's llama-bench, for decode")
     add("--gguf", action="append", metavar="SIZE=PATH", help="model for it, by llama.cpp's converter; may be repeated")
     add("--json", metavar="FILE", help="writes every measurement")
+    add("--show", metavar="FILE", help="prints the tables of an earlier --json, and measures nothing")
     add("--quick", action="store_true", help="one round of tiny work: a test, not a measurement")
     return parser
 

@@ -78,3 +78,9 @@ def to_json(records: Iterable[Record], **more: Any) -> dict[str, Any]:
         speed = summary(speeds(record))
         rows.append({**dataclasses.asdict(record), "units_per_second": speed and dataclasses.asdict(speed)})
     return {**more, "records": rows}
+
+
+def from_json(tree: Mapping[str, Any]) -> list[Record]:
+    """Returns the records of what `to_json` made."""
+    fields = [field.name for field in dataclasses.fields(Record)]
+    return [Record(**{name: row[name] for name in fields}) for row in tree["records"]]

@@ -34,7 +34,7 @@ class Settings:
     only: tuple[str, ...] = SECTIONS
     sizes: tuple[str, ...] | None = None
     rounds: int = 5
-    seconds: float = 1.0
+    seconds: float = 2.0
     batches: tuple[int, ...] = (1, 8)
     prompt_len: int = 64
     new_tokens: int = 128

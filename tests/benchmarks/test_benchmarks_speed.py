@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 from benchmarks.speed import __main__ as command
+from benchmarks.speed import overall, tables, work
 from benchmarks.speed import records as figures
-from benchmarks.speed import tables, work
 from benchmarks.speed.engines import llama
 from benchmarks.speed.engines.llama import combined
 from benchmarks.speed.process import ROOT, Worker, WorkerError, environment
@@ -145,6 +145,22 @@ def test_training_is_shown_as_a_share_of_the_peak() -> None:
     found = {**measured.rounds[0], "peak_bytes": 2**21, "step_bytes": None}
     shown = train.show([dataclasses.replace(measured, rounds=[found])], 100.0)
     assert "| 1m | ours | 5.00 (5.00..5.00) | 2,000 (2,000..2,000) | 2.00 (2.00..2.00) | – | 30% |" in shown
+
+
+def test_the_overall_table_has_every_comparison_and_says_which_are_lost() -> None:
+    measured = [
+        record("ours", 1.0, 2.0, section="decode", work={"batch": 8}),
+        record("ours-1dev", 4.0, 4.0, section="decode", work={"batch": 8}),
+        record("hf", 2.0, 8.0, section="decode", work={"batch": 8}),
+        record("onnxruntime", 0.5, 1.0, section="decode", work={"batch": 8}),
+        record("ours", 1.0, section="start", work={"goal": "train", "cache": "cold"}),
+        record("hf-eager", 1.0, section="train"),
+    ]
+    shown = overall.show(figures.from_json(json.loads(json.dumps(figures.to_json(measured)))))
+    assert shown.splitlines()[2:] == [
+        "| decode, batch 8 | 1m | tokens/s | 7.50 | 3.12 | 3.00 (2.00..4.00) "
+        "| ours-1dev 2.50 (3.00), onnxruntime 15.0 (0.50 lost) |"
+    ]
 
 
 def test_rows_are_not_compared_if_the_targets_differ() -> None:

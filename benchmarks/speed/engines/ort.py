@@ -29,7 +29,7 @@ class Decoder:
         return {"logits": logits.tolist()}
 
     def measure(self, batch: int, prompt_len: int, new_tokens: int, seconds: float) -> dict[str, Any]:
-        """Repeats writing all tokens, and then only the first."""
+        """Repeats writing only the first token, and then all."""
         assert batch == 1
         prompt = np.asarray(work.prompts(self._vocab_size, 1, prompt_len))
         return {
