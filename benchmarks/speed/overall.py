@@ -1,0 +1,61 @@
+"""One table of all sections: ours beside Transformers' eager model, and everyone else; lost comparisons are marked.
+
+Not a ranking of sizes or machines: each line is a ratio of two programs that did the same work in turns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from benchmarks.speed.records import OURS, Record, Summary, groups, ratio, speeds, summary
+from benchmarks.speed.tables import NOTHING, markdown, number
+
+_THEIRS = ("hf", "hf-eager")  # Transformers' eager model, by section
+_UNITS = {"train": "tokens/s", "decode": "tokens/s", "samples": "answers/s", "rows": "answer tokens/s"}
+_HEADER = ("work", "size", "unit", "ours", "Transformers", "ours / Transformers", "others: theirs (ours / theirs)")
+LOST = "lost"
+
+
+def show(records: Sequence[Record]) -> str:
+    """Returns the table; sections without contenders, and those that measure starting, have no lines."""
+    rows = []
+    for group in groups(record for record in records if record.section in _UNITS):
+        by_name = {record.contender: record for record in group if record.rounds}
+        ours = by_name.pop(OURS, None)
+        if ours is None:
+            continue
+        theirs = next((by_name.pop(name) for name in _THEIRS if name in by_name), None)
+        others = [f"{name} {_median(each)} ({_ratio(ratio(ours, each))})" for name, each in by_name.items()]
+        rows.append(
+            (
+                _described(ours.section, ours.work),
+                ours.size,
+                _UNITS[ours.section],
+                _median(ours),
+                NOTHING if theirs is None else _median(theirs),
+                NOTHING if theirs is None else _ratio(ratio(ours, theirs), spread=True),
+                ", ".join(others) or NOTHING,
+            )
+        )
+    return markdown(_HEADER, rows)
+
+
+def _described(section: str, work: Mapping[str, Any]) -> str:
+    if section == "decode":
+        return f"decode, batch {work['batch']}"
+    if section == "samples":
+        return f"{work['samples']} samples x {work['problems']} problems"
+    return {"train": "train step, 8 x 256", "rows": "epoch of real problems"}[section]
+
+
+def _median(record: Record) -> str:
+    found = summary(speeds(record))
+    return NOTHING if found is None else number(found.median)
+
+
+def _ratio(value: Summary | None, *, spread: bool = False) -> str:
+    if value is None:
+        return NOTHING
+    around = f" ({number(value.low)}..{number(value.high)})" if spread else ""
+    return f"{number(value.median)}{around}{f' {LOST}' if value.median < 1 else ''}"
