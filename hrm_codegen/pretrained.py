@@ -22,6 +22,7 @@ from hrm_codegen import config as configs
 from hrm_codegen.config import Config, MeshConfig
 from hrm_codegen.data import Tokenizer
 from hrm_codegen.errors import CheckpointError, ConfigError, DatasetError, DeviceError
+from hrm_codegen.generation.lookup import drafts_pay
 from hrm_codegen.interop import Bundle, find_bundle, from_state_dict, load_bundle, save_bundle, to_state_dict
 from hrm_codegen.interop.hrm_text import hash_state_dict
 from hrm_codegen.model import abstract, count_params
@@ -252,8 +253,8 @@ class Pretrained:
         )
 
     def _laid_out(self, num_sequences: int) -> nnx.State | None:
-        """Returns the parameters for decode steps of several sequences, made once; None for one sequence."""
-        if num_sequences == 1:
+        """Returns the parameters for decode steps, made once; None for one sequence, unless drafts make it several."""
+        if num_sequences == 1 and not drafts_pay(self.params):
             return None
         if self._decoding is None or self._decoding[0] is not self.params:
             self._decoding = (self.params, lay_out(self.params))

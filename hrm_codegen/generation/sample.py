@@ -20,6 +20,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from hrm_codegen.config.schema import SampleConfig
 from hrm_codegen.generation.bucket import bucket_length, by_bucket, pad_rows
 from hrm_codegen.generation.completion import Completion
+from hrm_codegen.generation.lookup import complete_by_lookup, drafts_pay
 from hrm_codegen.generation.strategy import draw
 from hrm_codegen.model import merge
 from hrm_codegen.model.cache import Cache, Prompt, empty
@@ -65,15 +66,18 @@ def generate(
       pad_id: Pads prompts.
       batch_size: Sequences decoded together on a device, at most; a CPU takes no more than `CPU_BATCH`.
       mesh: Devices of this process that share the work, row by row; None: one device.
-      laid_out: The parameters for decode steps, `lay_out(params)`; None: laid out for this call, if there is more than
-        one sequence.
+      laid_out: The parameters for decode steps, `lay_out(params)`; None: laid out for this call, if they are used.
 
     Returns:
       `num_samples` completions for each prompt, in the order of the prompts.
     """
     assert len(seeds) == len(prompts)
     if num_samples * len(prompts) == 1:
-        mesh, laid_out, params = None, None, jax.tree.map(lambda leaf: leaf.addressable_data(0), params)
+        mesh, params = None, _on_one(params)
+        laid_out = params if not drafts_pay(params) else lay_out(params) if laid_out is None else _on_one(laid_out)
+        if laid_out is not params:
+            options = {"sampling": sampling, "eoa_id": eoa_id, "pad_id": pad_id}
+            return [[complete_by_lookup(graphdef, params, laid_out, prompts[0], seed=seeds[0], **options)]]
     elif laid_out is None:
         laid_out = lay_out(params)
     if laid_out is params:
@@ -116,6 +120,11 @@ def generate(
                         drawn[at], float(scores[at]), eoa_id=eoa_id, limit=sampling.max_tokens
                     )
     return [[by_sample[sample] for sample in range(num_samples)] for by_sample in results]
+
+
+def _on_one(tree: nnx.State) -> nnx.State:
+    """Returns the copy of the first device."""
+    return jax.tree.map(lambda leaf: leaf.addressable_data(0), tree)
 
 
 def chunks(

@@ -119,12 +119,31 @@ class HRM(nnx.Module):
         Returns:
           The logits of the next token, and the cache with `slot` filled.
         """
-        context = self._context(positions[:, None], key_mask[:, None, :], slot)
+        logits, cache = self.decode_block(
+            tokens[:, None], positions[:, None], cache, slot=slot, key_mask=key_mask[:, None], prompt=prompt
+        )
+        return logits[:, 0], cache
+
+    def decode_block(
+        self,
+        tokens: Int[Array, "B T"],
+        positions: Int[Array, "B T"],
+        cache: Cache,
+        *,
+        slot: Int[Array, ""],
+        key_mask: Bool[Array, "B T S"],
+        prompt: Prompt | None = None,
+    ) -> tuple[Float[Array, "B T V"], Cache]:
+        """Reads T more tokens a row: `decode_step` for several, whose keys go to `slot` and those after it.
+
+        `key_mask` says it of each token; with `prompt`, T is 1. Returns the logits after each of them.
+        """
+        context = self._context(positions, key_mask, slot)
         if prompt is not None:
             context = context._replace(prompt_mask=prompt.mask)
         remembered = memories(cache, None if prompt is None else prompt.cache)
-        z_h, cache = self._recur_cached(self._embed(tokens[:, None]), context, remembered)
-        return self._logits(z_h)[:, 0], cache
+        z_h, cache = self._recur_cached(self._embed(tokens), context, remembered)
+        return self._logits(z_h), cache
 
     def _context(self, positions: Array, mask: Array, slot: Array | None = None) -> Context:
         cos, sin = rope_tables(positions, head_dim=self.config.resolved_head_dim, theta=self.config.rope_theta)
