@@ -76,8 +76,11 @@ def generate(
         mesh, params = None, _on_one(params)
         laid_out = params if not drafts_pay(params) else lay_out(params) if laid_out is None else _on_one(laid_out)
         if laid_out is not params:
-            options = {"sampling": sampling, "eoa_id": eoa_id, "pad_id": pad_id}
-            return [[complete_by_lookup(graphdef, params, laid_out, prompts[0], seed=seeds[0], **options)]]
+            completion = complete_by_lookup(
+                graphdef, params, laid_out, prompts[0],
+                seed=seeds[0], sampling=sampling, eoa_id=eoa_id, pad_id=pad_id,
+            )  # fmt: skip
+            return [[completion]]
     elif laid_out is None:
         laid_out = lay_out(params)
     if laid_out is params:
