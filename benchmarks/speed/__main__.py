@@ -40,7 +40,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = _parser()
     args = parser.parse_args(argv)
     if args.show:
-        _show(from_json(json.loads(Path(args.show).read_text(encoding="utf-8"))))
+        files = [json.loads(Path(name).read_text(encoding="utf-8")) for name in args.show]
+        _show([record for file in files for record in from_json(file)])
         return
     settings = settings_of(args, parser)
     if args.json:
@@ -121,7 +122,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--llama-bench", metavar="PATH", help="llama.cpp's llama-bench, for decode")
     add("--gguf", action="append", metavar="SIZE=PATH", help="model for it, by llama.cpp's converter; may be repeated")
     add("--json", metavar="FILE", help="writes every measurement")
-    add("--show", metavar="FILE", help="prints the tables of an earlier --json, and measures nothing")
+    add("--show", nargs="+", metavar="FILE", help="prints the tables of earlier --json, and measures nothing")
     add("--quick", action="store_true", help="one round of tiny work: a test, not a measurement")
     return parser
 

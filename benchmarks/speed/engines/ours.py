@@ -56,7 +56,7 @@ class _Model:
             pad_id=0,
             batch_size=batch_size,
             mesh=self._mesh,
-            laid_out=None if num_samples * len(prompts) == 1 else self._laid_out,
+            laid_out=self._laid_out,
         )
 
 
