@@ -64,10 +64,10 @@ def ratio(ours: Record, theirs: Record) -> Summary | None:
 
 
 def groups(records: Iterable[Record]) -> list[list[Record]]:
-    """Returns the records of each model and piece of work, in order."""
+    """Returns the records of each section, model and piece of work, in order."""
     found: dict[str, list[Record]] = {}
     for record in records:
-        found.setdefault(f"{record.size} {sorted(record.work.items())}", []).append(record)
+        found.setdefault(f"{record.section} {record.size} {sorted(record.work.items())}", []).append(record)
     return list(found.values())
 
 

@@ -155,11 +155,15 @@ def test_the_overall_table_has_every_comparison_and_says_which_are_lost() -> Non
         record("onnxruntime", 0.5, 1.0, section="decode", work={"batch": 8}),
         record("ours", 1.0, section="start", work={"goal": "train", "cache": "cold"}),
         record("hf-eager", 1.0, section="train"),
+        record("ours", 2.0, section="train"),
+        record("ours", 4.0, section="rows"),  # of the same size, and without distinctions of its own, too
     ]
     shown = overall.show(figures.from_json(json.loads(json.dumps(figures.to_json(measured)))))
     assert shown.splitlines()[2:] == [
         "| decode, batch 8 | 1m | tokens/s | 7.50 | 3.12 | 3.00 (2.00..4.00) "
-        "| ours-1dev 2.50 (3.00), onnxruntime 15.0 (0.50 lost) |"
+        "| ours-1dev 2.50 (3.00), onnxruntime 15.0 (0.50 lost) |",
+        "| train step, 8 x 256 | 1m | tokens/s | 5.00 | 10.0 | 0.50 (0.50..0.50) lost | – |",
+        "| epoch of real problems | 1m | answer tokens/s | 2.50 | – | – | – |",
     ]
 
 
