@@ -24,13 +24,13 @@ HIDDEN = -1e30  # added to the scores of keys that a query may not see: their we
 ATTENTION = "attention"  # the name that checkpoint policies know its results by
 
 
-def project(equation: str, x: Array, weight: Array | Tiled, dtype: Any = None) -> Array:
+def project(equation: str, x: Array, weight: Any, dtype: Any = None) -> Array:
     """Returns `einsum(equation, x, weight)`.
 
     Args:
       equation: As "BTD,DF->BTF": every letter in two of its three parts.
       x: Activations; the first two axes are rows.
-      weight: A matrix, possibly with more axes, or laid out for few rows.
+      weight: A matrix, possibly with more axes (numpy's where parameters are constants), or `Tiled` for few rows.
       dtype: Of the result; None: that of the operands.
     """
     if isinstance(weight, Tiled):
