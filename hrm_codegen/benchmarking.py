@@ -6,7 +6,6 @@ that two models or two machines do the same work.
 
 from __future__ import annotations
 
-import functools
 import logging
 import time
 from typing import TYPE_CHECKING, Any
@@ -59,8 +58,7 @@ def benchmark_training(
     """
     from hrm_codegen.model import bp_schedule
     from hrm_codegen.parallel import make_mesh, put_batch, put_tree, shardings
-    from hrm_codegen.training import make_optimizer, make_train_step
-    from hrm_codegen.training.state import create_state
+    from hrm_codegen.training.setup import make_step
 
     if isinstance(model, BaselineModel):
         raise UsageError(f"{model.config.name} is not trained here: measure gen, its decoding")
@@ -72,12 +70,9 @@ def benchmark_training(
     devices = sorted(jax.tree.leaves(model.params)[0].devices(), key=lambda device: device.id)
     mesh = make_mesh(config.mesh, devices=devices, microbatch=batch_size // config.train.grad_accum)
     params = put_tree(model.params, shardings(model.params, mesh))
-    tx, schedule = make_optimizer(config.optim, config.train.num_steps, params)
-    create = functools.partial(create_state, tx=tx, ema=config.optim.ema_decay > 0)
-    placement = shardings(jax.eval_shape(create, params), mesh)
-    state = jax.jit(create, out_shardings=placement)(params)
+    prepared = make_step(config, model.graphdef, params, mesh)
+    step, state = prepared.train_step, prepared.create(params)
     batch = put_batch(_random_batch(config.model, batch_size, seq_len), mesh)
-    step = make_train_step(model.graphdef, tx, schedule, config, state_shardings=placement)
     passes = bp_schedule(config.model, config.train)[-1][1]
 
     start = time.perf_counter()

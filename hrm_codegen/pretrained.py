@@ -26,7 +26,7 @@ from hrm_codegen.generation.lookup import drafts_pay
 from hrm_codegen.interop import Bundle, find_bundle, from_state_dict, load_bundle, save_bundle, to_state_dict
 from hrm_codegen.interop.hrm_text import hash_state_dict
 from hrm_codegen.model import abstract, count_params
-from hrm_codegen.model.tiles import lay_out, share
+from hrm_codegen.model.tiles import first_copy, lay_out, share
 from hrm_codegen.parallel import make_mesh
 from hrm_codegen.parallel.devices import device_kind, find_device
 
@@ -88,7 +88,7 @@ class Pretrained:
         if not 1 <= wanted <= len(devices):
             raise DeviceError(f"{wanted} devices wanted, this process has {len(devices)} of kind {self.device!r}")
         self._mesh = None if wanted == 1 else make_mesh(MeshConfig(data=wanted), devices=devices)
-        first = jax.tree.map(lambda leaf: leaf.addressable_data(0), self.params)
+        first = first_copy(self.params)
         if self._mesh is None:
             self.params = jax.device_put(first, devices[0])
         else:

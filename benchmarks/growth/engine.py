@@ -9,12 +9,12 @@ from typing import Any
 from unittest import mock
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.growth.formulas import default_graded
-from benchmarks.growth.work import Decode, Job, Train, model_of
+from benchmarks.growth.work import Decode, Train, model_of
 from benchmarks.speed import timing, work
+from benchmarks.speed.engines.batches import batch_of
 from benchmarks.speed.sizes import config_of
 from hrm_codegen.benchmarking import peak_bytes
 from hrm_codegen.config import SampleConfig
@@ -23,7 +23,6 @@ from hrm_codegen.model import init
 from hrm_codegen.model.tiles import lay_out
 from hrm_codegen.planning.flops import matmul_flops
 from hrm_codegen.training import create_state, make_optimizer, make_train_step
-from hrm_codegen.typing import Batch
 
 NEVER = -1  # no token ends an answer
 
@@ -39,7 +38,7 @@ class Trainer:
         tx, schedule = make_optimizer(config.optim, config.train.num_steps, params)
         self._state: Any = create_state(params, tx, ema=False)
         step: Any = make_train_step(graphdef, tx, schedule, config)
-        self._batch = _batch(job)
+        self._batch = batch_of(work.random_rows(config.model.vocab_size, job.rows, job.seq_len))
         graded = {"bp_passes": job.bp_passes or default_graded(job.h_cycles, job.l_cycles)}
         self._compiled = step.lower(self._state, self._batch, **graded).compile()
         return {
@@ -122,22 +121,6 @@ def _recorded() -> Iterator[list[tuple[tuple[Any, ...], dict[str, Any]]]]:
 
     with mock.patch.object(sample, "decode", record):
         yield calls
-
-
-def _batch(job: Job) -> Batch:
-    """Returns one document a row, its first quarter the prompt."""
-    assert isinstance(job, Train)
-    rows = work.random_rows(model_of(job).vocab_size, job.rows, job.seq_len)
-    positions = np.broadcast_to(np.arange(job.seq_len, dtype=np.int32), rows.tokens.shape)
-    arrays = Batch(
-        tokens=rows.tokens,
-        targets=rows.targets,
-        positions=positions,
-        segment_ids=np.ones_like(positions),
-        prefix_mask=rows.prefix,
-        loss_mask=rows.counts,
-    )
-    return jax.tree.map(jnp.asarray, arrays)
 
 
 def _size(params: Any) -> int:

@@ -15,6 +15,7 @@ BASE = "1m"
 TOKENS = 2048  # a train step, where the sequence grows
 LENGTHS, BATCHES, SAMPLES = (64, 128, 256, 512, 1024), (1, 2, 4, 8, 16, 32), (1, 2, 4, 8, 16, 32, 64)
 CYCLES = ((1, 1), (1, 2), (2, 1), (1, 4), (2, 2), (2, 3), (2, 4), (3, 3), (4, 2), (4, 4))
+TOGETHER = 16  # `hrm_codegen.generation.sample.CPU_BATCH`
 GRADED = tuple(range(2, 9))  # K at H2 L3
 
 
@@ -135,7 +136,7 @@ def model_of(job: Job) -> ModelConfig:
 def all_series() -> tuple[Series, ...]:
     """Returns everything, axis by axis."""
     decoded = _decoded()
-    memory = [dataclasses.replace(each, axis="memory", kind="memory") for each in decoded]
+    memory = [dataclasses.replace(each, axis="memory", kind="memory", points=_at_once(each.points)) for each in decoded]
     return tuple(sorted([*_trained(), *decoded, *memory], key=lambda each: AXES.index(each.axis)))
 
 
@@ -166,10 +167,15 @@ def _decoded() -> list[Series]:
     return [
         series("seq", "8 sequences, half prompt and half new", "T", halves),
         series("batch", "64 + 64 tokens", "sequences", [_at(b, Decode(prompts=b)) for b in BATCHES]),
-        series("params", "1 x (64 + 64) tokens", "parameters", _sized([Decode(size=s, prompts=1) for s in SIZES])),
+        series("params", "2 x (64 + 64) tokens", "parameters", _sized([Decode(size=s, prompts=2) for s in SIZES])),
         series("cycles", "8 x (64 + 64) tokens", "passes", [_cycled(Decode, *each) for each in CYCLES]),
         series("samples", "1 prompt, 64 + 64 tokens", "samples", drawn),
     ]  # fmt: skip
+
+
+def _at_once(points: Sequence[Point]) -> tuple[Point, ...]:
+    """Returns those whose sequences are decoded together: of more, the program decodes one group after the other."""
+    return tuple(each for each in points if isinstance(each.job, Decode) and each.job.sequences <= TOGETHER)
 
 
 def _at(x: int, job: Job) -> Point:

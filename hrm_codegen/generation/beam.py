@@ -20,7 +20,7 @@ from hrm_codegen.generation.bucket import bucket_length, pad_rows
 from hrm_codegen.generation.completion import Completion
 from hrm_codegen.model import merge
 from hrm_codegen.model.cache import Cache, Prompt, empty, take
-from hrm_codegen.model.tiles import lay_out
+from hrm_codegen.model.tiles import first_copy, lay_out
 
 
 class _Beams(NamedTuple):
@@ -48,15 +48,15 @@ def beam_search(
 
     `laid_out` is that of `generate`.
     """
-    params, laid_out = (
-        jax.tree.map(lambda leaf: leaf.addressable_data(0), tree)
-        for tree in (params, lay_out(params) if laid_out is None else laid_out)
-    )
+    if num_beams == 1:
+        laid_out = params
+    elif laid_out is None:
+        laid_out = lay_out(params)
     tokens, lengths = pad_rows([prompt], rows=1, length=bucket_length(len(prompt)), pad_id=pad_id)
     rows, scores = _search(
         graphdef,
-        params,
-        laid_out if num_beams > 1 else params,
+        first_copy(params),
+        first_copy(laid_out),
         jnp.asarray(tokens),
         jnp.asarray(lengths),
         jnp.asarray(max_tokens),

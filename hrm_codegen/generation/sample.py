@@ -24,7 +24,7 @@ from hrm_codegen.generation.lookup import complete_by_lookup, drafts_pay
 from hrm_codegen.generation.strategy import draw
 from hrm_codegen.model import merge
 from hrm_codegen.model.cache import Cache, Prompt, empty
-from hrm_codegen.model.tiles import lay_out, on_cpu
+from hrm_codegen.model.tiles import first_copy, lay_out, on_cpu
 
 # Sequences on one CPU device: more share the reading of weights no better, and their keys and values leave the cache.
 CPU_BATCH = 16
@@ -72,18 +72,19 @@ def generate(
       `num_samples` completions for each prompt, in the order of the prompts.
     """
     assert len(seeds) == len(prompts)
-    if num_samples * len(prompts) == 1:
-        mesh, params = None, _on_one(params)
-        laid_out = params if not drafts_pay(params) else lay_out(params) if laid_out is None else _on_one(laid_out)
-        if laid_out is not params:
+    alone = num_samples * len(prompts) == 1
+    if laid_out is None and (not alone or drafts_pay(params)):
+        laid_out = lay_out(params)
+    if laid_out is params:
+        laid_out = None
+    if alone:
+        mesh, params = None, first_copy(params)
+        if laid_out is not None and drafts_pay(params):
             completion = complete_by_lookup(
-                graphdef, params, laid_out, prompts[0],
+                graphdef, params, first_copy(laid_out), prompts[0],
                 seed=seeds[0], sampling=sampling, eoa_id=eoa_id, pad_id=pad_id,
             )  # fmt: skip
             return [[completion]]
-    elif laid_out is None:
-        laid_out = lay_out(params)
-    if laid_out is params:
         laid_out = None
     if on_cpu(jax.tree.leaves(params)[0].sharding):
         batch_size = min(batch_size, CPU_BATCH)
@@ -123,11 +124,6 @@ def generate(
                         drawn[at], float(scores[at]), eoa_id=eoa_id, limit=sampling.max_tokens
                     )
     return [[by_sample[sample] for sample in range(num_samples)] for by_sample in results]
-
-
-def _on_one(tree: nnx.State) -> nnx.State:
-    """Returns the copy of the first device."""
-    return jax.tree.map(lambda leaf: leaf.addressable_data(0), tree)
 
 
 def chunks(

@@ -57,7 +57,7 @@ def memories(own: Cache, prompt: Cache | None) -> Memories:
 
 
 def take(cache: Cache, rows: jax.Array, *, num_rows: int) -> Cache:
-    """Returns the cache of some of its rows, in their order: reorders beams, and repeats a prompt.
+    """Returns the cache of some of its rows, in their order: reorders beams.
 
     Args:
       cache: Of `num_rows` rows.

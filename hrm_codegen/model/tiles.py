@@ -54,8 +54,12 @@ def lay_out(params: nnx.State) -> nnx.State:
     sharding = jax.tree.leaves(params)[0].sharding
     if not on_cpu(sharding) or not kernel_exists():
         return params
-    first = jax.tree.map(lambda leaf: leaf.addressable_data(0), params)
-    return share(_laid_out(first), sharding)
+    return share(_laid_out(first_copy(params)), sharding)
+
+
+def first_copy(tree: Any) -> Any:
+    """Returns whole arrays on the first of their devices alone."""
+    return jax.tree.map(lambda leaf: leaf.addressable_data(0), tree)
 
 
 def share(tree: Any, sharding: Sharding) -> Any:

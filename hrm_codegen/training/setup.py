@@ -13,6 +13,7 @@ from typing import Any
 
 import grain
 import jax
+from flax import nnx
 from jax.sharding import Mesh
 
 from hrm_codegen.config import Config
@@ -61,6 +62,37 @@ class Setup:
         return [passes for first, passes in self.bp_schedule if first <= step][-1]
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StepOnMesh:
+    """The train step, and where its state lives.
+
+    Attributes:
+      train_step: See `make_train_step`.
+      create: Parameters on the mesh to the first state, compiled.
+      shapes: Of the state.
+      placement: Its shardings.
+    """
+
+    train_step: Callable[..., Any]
+    create: Callable[[Any], TrainState]
+    shapes: TrainState
+    placement: TrainState
+
+
+def make_step(config: Config, graphdef: nnx.GraphDef, params: Any, mesh: Mesh) -> StepOnMesh:
+    """Prepares the train step; of `params` only the shapes are used."""
+    tx, schedule = make_optimizer(config.optim, config.train.num_steps, params)
+    create = functools.partial(create_state, tx=tx, ema=config.optim.ema_decay > 0)
+    shapes = jax.eval_shape(create, params)
+    placement = shardings(shapes, mesh)
+    return StepOnMesh(
+        train_step=make_train_step(graphdef, tx, schedule, config, state_shardings=placement),
+        create=jax.jit(create, out_shardings=placement),
+        shapes=shapes,
+        placement=placement,
+    )
+
+
 def make_setup(config: Config, train_file: TokenFile, eval_file: TokenFile | None) -> Setup:
     """Prepares a run.
 
@@ -73,18 +105,15 @@ def make_setup(config: Config, train_file: TokenFile, eval_file: TokenFile | Non
         raise ConfigError(f"train.batch_size {train.batch_size} does not divide by train.grad_accum {train.grad_accum}")
     mesh = make_mesh(config.mesh, microbatch=train.batch_size // train.grad_accum)
     graphdef, params = abstract(config.model)
-    tx, schedule = make_optimizer(config.optim, train.num_steps, params)
-    create = functools.partial(create_state, tx=tx, ema=config.optim.ema_decay > 0)
-    shapes = jax.eval_shape(create, params)
-    placement = shardings(shapes, mesh)
+    step = make_step(config, graphdef, params, mesh)
     loader = functools.partial(make_loader, seq_len=config.data.seq_len, packing=config.data.packing)
     return Setup(
         config=config,
         mesh=mesh,
-        train_step=make_train_step(graphdef, tx, schedule, config, state_shardings=placement),
+        train_step=step.train_step,
         eval_step=make_eval_step(graphdef, mesh=mesh),
-        create=jax.jit(create, out_shardings=placement),
-        abstract_state=checkpoints.abstract(shapes, placement),
+        create=step.create,
+        abstract_state=checkpoints.abstract(step.shapes, step.placement),
         # Every process reads all rows and `put_batch` takes its own: the batches, and the position that a checkpoint
         # keeps, then do not depend on the number of processes. Reading is cheap next to a step.
         train_data=loader(

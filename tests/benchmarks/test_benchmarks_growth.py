@@ -5,6 +5,7 @@ What it measures is not tested: times are the machine's.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import subprocess
@@ -17,12 +18,13 @@ import jax.numpy as jnp
 import pytest
 
 from benchmarks.growth import __main__ as command
-from benchmarks.growth import formulas, plots, tables
+from benchmarks.growth import engine, formulas, plots, tables, work
 from benchmarks.growth.measure import formula_bytes
 from benchmarks.growth.work import AXES, Decode, Point, Series, Train, all_series, chosen, model_of
 from benchmarks.speed.process import ROOT
 from benchmarks.speed.records import Record
 from hrm_codegen.config import ModelConfig, TrainConfig
+from hrm_codegen.generation import sample
 from hrm_codegen.model import abstract, bp_schedule, merge
 from hrm_codegen.model.schedule import num_passes
 
@@ -118,6 +120,24 @@ def test_only_one_size_grows() -> None:
         (1, 128),
         (2, 128),
     ]
+
+
+def test_memory_is_that_of_sequences_which_are_decoded_together() -> None:
+    assert work.TOGETHER == sample.CPU_BATCH
+    memory = [each for each in all_series() if each.kind == "memory"]
+    assert max(point.job.sequences for each in memory for point in each.points) == work.TOGETHER
+
+
+@pytest.mark.parametrize("job", [Decode(samples=40, prompts=1, new_tokens=32), Decode(size="8m", prompts=2)])
+def test_a_decoder_s_flops_are_those_of_all_its_tokens(job: Decode) -> None:
+    """Two for each weight of a product and each token, and attention's, up to a fifth."""
+    facts = engine.Decoder().prepare(**dataclasses.asdict(job))
+    model = model_of(job)
+    embedding = model.vocab_size * model.hidden_dim
+    passes = formulas.num_passes(model.h_cycles, model.l_cycles)
+    a_token = 2 * (passes * (formulas.parameters(model) - 2 * embedding) / 2 + embedding)
+    weights = a_token * (job.tokens + job.prompts * job.prompt_len)
+    assert 0.9 * weights < facts["flops"] < 1.6 * weights
 
 
 def test_models_have_room_for_the_job() -> None:

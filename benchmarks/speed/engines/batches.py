@@ -5,14 +5,13 @@ from __future__ import annotations
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.speed.sizes import SEQ_LEN
 from benchmarks.speed.work import Rows
 from hrm_codegen.typing import Batch
 
 
 def batch_of(rows: Rows) -> Batch:
     """Returns rows of one document each."""
-    positions = np.broadcast_to(np.arange(SEQ_LEN, dtype=np.int32), rows.tokens.shape)
+    positions = np.broadcast_to(np.arange(rows.tokens.shape[1], dtype=np.int32), rows.tokens.shape)
     return Batch(
         tokens=jnp.asarray(rows.tokens),
         targets=jnp.asarray(rows.targets),

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import jax
-
-from benchmarks.speed.sizes import config_of
-from hrm_codegen.codegen import HRMCodeGen
+from benchmarks.speed.engines.model import make_model
 from hrm_codegen.data import Tokenizer, encode_example, get_reader, write_token_file
 from hrm_codegen.interop.onnx_export import export_onnx
-from hrm_codegen.model import init
 
 
 class Exporter:
@@ -16,11 +12,11 @@ class Exporter:
 
     def export(self, path: str, size: str) -> None:
         """Writes a folder for Transformers."""
-        _model(size).export_hf(path)
+        make_model(size).export_hf(path)
 
     def export_onnx(self, path: str, size: str) -> None:
         """Writes the plain graph, and beside it the one with past."""
-        export_onnx(_model(size).to_bundle(), path)
+        export_onnx(make_model(size).to_bundle(), path)
 
     def write_documents(self, path: str, count: int, mbpp: str | None) -> None:
         """Writes problems of both training splits in equal parts, prompt and answer as the trainer reads them.
@@ -37,9 +33,3 @@ class Exporter:
         tokenizer = Tokenizer.load("default")
         examples = (encode_example(tokenizer, problem, num_tests=1) for problem in problems)
         write_token_file(path, examples, tokenizer=tokenizer, metadata={"source": "benchmarks.speed"})
-
-
-def _model(size: str) -> HRMCodeGen:
-    config = config_of(size)
-    _, params = init(config.model, jax.random.key(0))
-    return HRMCodeGen(config=config, tokenizer=Tokenizer.load("default"), params=params)

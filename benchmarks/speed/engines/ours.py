@@ -7,75 +7,44 @@ from typing import Any
 
 import jax
 import numpy as np
-from flax import nnx
-from jax.sharding import NamedSharding, PartitionSpec
 
 from benchmarks.speed import timing, work
 from benchmarks.speed.engines.batches import batch_of
+from benchmarks.speed.engines.model import make_model
 from benchmarks.speed.sizes import BATCH, GRADED_PASSES, SEQ_LEN, config_of
 from hrm_codegen.benchmarking import peak_bytes
 from hrm_codegen.config import EvalConfig, MeshConfig, SampleConfig
 from hrm_codegen.data import TokenFile, make_loader
-from hrm_codegen.generation import generate
 from hrm_codegen.machine import return_free_memory
-from hrm_codegen.model import init, merge
-from hrm_codegen.model.tiles import lay_out, share
 from hrm_codegen.parallel import make_mesh, put_batch, put_tree, shardings
 from hrm_codegen.planning.flops import matmul_flops
-from hrm_codegen.training import create_state, make_optimizer, make_train_step
+from hrm_codegen.training.setup import make_step
 
 NEVER = -1  # no token ends an answer, so that all contenders write as many
 
 
 class _Model:
-    """A configuration with its weights."""
+    """A model with its configuration."""
 
-    def _load(self, size: str, devices: int = 1) -> None:
-        """Makes the weights; with several devices, all of this process' decode."""
+    def _load(self, size: str) -> None:
         self.config = config_of(size)
-        self.graphdef, self.params = init(self.config.model, jax.random.key(0))
-        self._mesh = None
-        if devices > 1:
-            self._mesh = make_mesh(MeshConfig(data=devices, fsdp=1, tensor=1))
-            self.params = share(self.params, NamedSharding(self._mesh, PartitionSpec()))
-        self._laid_out = lay_out(self.params)
+        self.model = make_model(size)
 
     def _logits(self) -> list[Any]:
         tokens, prefix = work.probe(self.config.model.vocab_size)
-        return np.asarray(_forward(self.graphdef, self.params, tokens, prefix)).tolist()
-
-    def _generate(self, prompts: list[list[int]], num_samples: int, batch_size: int, sampling: SampleConfig) -> None:
-        generate(
-            self.graphdef,
-            self.params,
-            prompts,
-            num_samples=num_samples,
-            seeds=list(range(len(prompts))),
-            sampling=sampling,
-            eoa_id=NEVER,
-            pad_id=0,
-            batch_size=batch_size,
-            mesh=self._mesh,
-            laid_out=self._laid_out,
-        )
+        return np.asarray(self.model.logits(tokens, prefix.sum(axis=1))).tolist()
 
 
 class _Learner(_Model):
     """A model with state and train step."""
 
     def _make_step(self, devices: int) -> None:
-        """Makes state and step, on a mesh if there are several devices."""
-        config, params = self.config, self.params
-        tx, schedule = make_optimizer(config.optim, config.train.num_steps, params)
-        places = None
-        if devices > 1:
-            mesh = make_mesh(MeshConfig(data=devices, fsdp=1, tensor=1), microbatch=BATCH)
-            params = put_tree(params, shardings(params, mesh))
-            places = shardings(jax.eval_shape(lambda p: create_state(p, tx, ema=False), params), mesh)
-            self._mesh = mesh
-        state = create_state(params, tx, ema=False)
-        self._state: Any = state if places is None else jax.device_put(state, places)
-        self._step: Any = make_train_step(self.graphdef, tx, schedule, config, state_shardings=places)
+        """Makes state and step on a mesh of devices that share the rows."""
+        self._mesh = make_mesh(MeshConfig(data=devices, fsdp=1, tensor=1), microbatch=BATCH)
+        params = put_tree(self.model.params, shardings(self.model.params, self._mesh))
+        prepared = make_step(self.config, self.model.graphdef, params, self._mesh)
+        self._state: Any = prepared.create(params)
+        self._step: Any = prepared.train_step
 
 
 class Trainer(_Learner):
@@ -87,8 +56,8 @@ class Trainer(_Learner):
         logits = self._logits()
         self._created = timing.resident_bytes()
         self._make_step(devices)
-        batch = batch_of(work.random_rows(self.config.model.vocab_size, BATCH, SEQ_LEN))
-        self._batch = batch if self._mesh is None else put_batch(batch, self._mesh)
+        rows = work.random_rows(self.config.model.vocab_size, BATCH, SEQ_LEN)
+        self._batch = put_batch(batch_of(rows), self._mesh)
         start = time.perf_counter()
         lowered = self._step.lower(self._state, self._batch, bp_passes=GRADED_PASSES)
         compiled = lowered.compile()
@@ -96,7 +65,7 @@ class Trainer(_Learner):
         return_free_memory()  # as the training loop does after compiling
         return {
             "logits": logits,
-            "parameters": sum(leaf.size for leaf in jax.tree.leaves(self.params)),
+            "parameters": self.model.num_params,
             "compile_seconds": time.perf_counter() - start,
             "step_flops": matmul_flops(self._step, self._state, self._batch, bp_passes=GRADED_PASSES),
             # The compiler speaks of one device.
@@ -139,7 +108,7 @@ class RowsTrainer(_Learner):
 
         def epoch() -> None:
             for batch in self._epoch():
-                batch = batch if self._mesh is None else put_batch(batch, self._mesh)
+                batch = put_batch(batch, self._mesh)
                 self._state, _ = self._step(self._state, batch, bp_passes=GRADED_PASSES)
             jax.block_until_ready(self._state)
 
@@ -154,9 +123,20 @@ class _Writer(_Model):
 
     def prepare(self, size: str, devices: int) -> dict[str, Any]:
         """Makes the model."""
-        self._load(size, devices)
-        self._devices = devices
-        return {"logits": self._logits()}
+        self._load(size)
+        logits = self._logits()
+        self.model.spread(devices)
+        return {"logits": logits}
+
+    def _draw(self, prompts: list[list[int]], num_samples: int, batch_size: int, sampling: SampleConfig) -> None:
+        self.model.draw(
+            prompts,
+            num_samples=num_samples,
+            seeds=range(len(prompts)),
+            sampling=sampling,
+            batch_size=batch_size,
+            eoa_id=NEVER,
+        )
 
 
 class Decoder(_Writer):
@@ -173,7 +153,7 @@ class Decoder(_Writer):
 
     def _greedy(self, prompts: list[list[int]], new_tokens: int) -> None:
         sampling = SampleConfig(max_tokens=new_tokens, temperature=0.0, top_p=1.0)
-        self._generate(prompts, 1, -(-len(prompts) // self._devices), sampling)
+        self._draw(prompts, 1, -(-len(prompts) // self.model.parallelism), sampling)
 
 
 class Sampler(_Writer):
@@ -184,10 +164,5 @@ class Sampler(_Writer):
         prompts = work.varied_prompts(self.config.model.vocab_size, problems)
         sampling = SampleConfig(max_tokens=new_tokens, temperature=0.8, top_p=1.0)
         size = EvalConfig().batch_size
-        found = timing.repeat(lambda: self._generate(prompts, samples, size, sampling), 0.0)
+        found = timing.repeat(lambda: self._draw(prompts, samples, size, sampling), 0.0)
         return {"units": problems * samples, "seconds": found}
-
-
-@jax.jit(static_argnums=0)
-def _forward(graphdef: nnx.GraphDef, params: nnx.State, tokens: jax.Array, prefix: jax.Array) -> jax.Array:
-    return merge(graphdef, params)(tokens, prefix_mask=prefix)
