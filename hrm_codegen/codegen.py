@@ -113,7 +113,7 @@ class HRMCodeGen(Pretrained):
           prompts: Not blank, otherwise of any length that the model takes.
           num_samples: Programs a prompt.
           seeds: One a prompt; None: `config.sample.seed`, that plus one, and so on.
-          batch_size: Sequences decoded together, on each device.
+          batch_size: Sequences decoded together, on each device; a CPU takes no more than 16.
           max_tokens: As in `generate_code`, and so are the next three; None: those of `config.sample`.
           temperature: See there.
           top_p: See there.
