@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from hrm_codegen.evaluator import EvalResult, JailSandbox
     from hrm_codegen.evaluator.sweep import Cell
     from hrm_codegen.evaluator.verdicts import SandboxMode
+    from hrm_codegen.pretrained import Weights
 
 MBPP_TEST = Path("data/mbpp/test_raw.json")
 _LOGGER = logging.getLogger("hrm_codegen.jobs")
@@ -107,6 +108,7 @@ def sweep(
     num_samples: int | None = None,
     condition: str | None = None,
     num_devices: int | None = None,
+    weights: Weights | None = None,
     device: str = "auto",
     sandbox: SandboxMode | None = None,
     **options: Any,
@@ -124,7 +126,8 @@ def sweep(
     problems, name = load_evaluation_data(data)
     if k is not None and num_samples is not None and num_samples < max(k):  # known before the model is loaded
         raise UsageError(f"n must be ≥ max(k): n is {num_samples}, k is {', '.join(map(str, k))}")
-    model = load_model(ckpt, device=device, **_given({"condition": condition, "num_devices": num_devices}), join=True)
+    ours = _given({"condition": condition, "num_devices": num_devices, "weights": weights})
+    model = load_model(ckpt, device=device, **ours, join=True)
     from hrm_codegen import evaluator
 
     configured = model.config.eval
@@ -166,6 +169,7 @@ def generate(
     num_beams: int | None = None,
     condition: str | None = None,
     num_devices: int | None = None,
+    weights: Weights | None = None,
     device: str = "auto",
 ) -> list[str]:
     """Writes one program a prompt.
@@ -185,12 +189,13 @@ def generate(
       num_beams: Beam search of this width instead of sampling.
       condition: HRM-Text's condition tokens; None: those of the configuration.
       num_devices: As in `loading.load_model`.
+      weights: See there.
       device: Where to compute.
 
     Returns:
       Code, in the order of the prompts.
     """
-    model = load_model(ckpt, device=device, condition=condition, num_devices=num_devices)
+    model = load_model(ckpt, device=device, condition=condition, num_devices=num_devices, weights=weights)
     if num_beams is not None:
         length = _given({"max_tokens": max_tokens})
         return [model.beam_search(prompt, num_beams=num_beams, **length) for prompt in prompts]
@@ -209,6 +214,7 @@ def measure(
     seq_len: int = 256,
     batch_size: int = 8,
     steps: int = 10,
+    weights: Weights | None = None,
     device: str = "auto",
 ) -> dict[str, float]:
     """Measures throughput.
@@ -220,19 +226,22 @@ def measure(
       seq_len: Tokens a row.
       batch_size: Rows.
       steps: Train steps timed.
+      weights: As in `loading.load_model`; training is always in float32.
       device: Where to compute.
 
     Returns:
       The figures of `benchmarking`.
     """
     if config is None:
-        model = load_model(ckpt, device=device)
+        model = load_model(ckpt, device=device, weights=weights)
     else:
         start_jax(device, split_cpu=True)
         from hrm_codegen.codegen import HRMCodeGen
 
         model = HRMCodeGen.from_config(config, device=device)
         spread(model)
+        if weights == "int8":
+            model.quantize()
     from hrm_codegen import benchmarking
 
     if what == "train":

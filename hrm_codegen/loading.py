@@ -19,6 +19,7 @@ from hrm_codegen.machine import cores
 if TYPE_CHECKING:
     from hrm_codegen.baselines import BaselineModel
     from hrm_codegen.codegen import HRMCodeGen
+    from hrm_codegen.pretrained import Weights
 
 MAX_CPU_DEVICES = 8  # each holds all weights and updates them
 _FORCED = "xla_force_host_platform_device_count"
@@ -31,6 +32,7 @@ def load_model(
     device: str = "auto",
     num_devices: int | None = None,
     condition: str | None = None,
+    weights: Weights | None = None,
     join: bool = False,
 ) -> HRMCodeGen | BaselineModel:
     """Loads a checkpoint, a baseline (`hf:NAME`, `*.gguf`), or for None the newest local best; the log says which.
@@ -40,18 +42,19 @@ def load_model(
       device: Where to compute.
       num_devices: Devices that decode; None: all accelerators of this process, or a CPU device for each core.
       condition: HRM-Text's condition tokens that its prompts begin with; None: those of the configuration.
+      weights: `int8`: as `HRMCodeGen.quantize` rounds them; None: as they are.
       join: As in `start_jax`.
 
     Raises:
-      UsageError: A condition or a number of devices for a baseline, which takes neither.
+      UsageError: A condition, a number of devices or weights for a baseline, which takes none of them.
       DeviceError: There are not so many devices.
       ConfigError: A condition that the tokenizer does not have.
     """
     from hrm_codegen.baselines import BaselineModel, is_baseline
 
     if ckpt is not None and is_baseline(ckpt):
-        if condition is not None or num_devices is not None:
-            option = "--condition" if condition is not None else "--num-devices"
+        ours = {"--condition": condition, "--num-devices": num_devices, "--weights": weights}
+        if option := next((name for name, value in ours.items() if value is not None), None):
             raise UsageError(f"{option} is for HRM checkpoints, {ckpt} is asked in its own way")
         if join:
             start_jax("auto", join=True)
@@ -61,6 +64,8 @@ def load_model(
 
     model = HRMCodeGen.from_pretrained(ckpt, device=device)
     spread(model, num_devices)
+    if weights == "int8":
+        model.quantize()
     if condition is not None:
         model.tokenizer.condition_ids(condition)  # known before anything is written
         data = dataclasses.replace(model.config.data, condition=condition)

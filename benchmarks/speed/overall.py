@@ -11,6 +11,7 @@ from typing import Any
 from benchmarks.speed.records import OURS, Record, Summary, groups, ratio, speeds, summary
 from benchmarks.speed.tables import NOTHING, markdown, number
 
+_OURS = {OURS: "", f"{OURS}-int8": ", int8 weights", f"{OURS}-1dev": ", one device"}
 _THEIRS = ("hf", "hf-eager")  # Transformers' eager model, by section
 _UNITS = {"train": "tokens/s", "decode": "tokens/s", "samples": "answers/s", "rows": "answer tokens/s"}
 _HEADER = ("work", "size", "unit", "ours", "Transformers", "ours / Transformers", "others: theirs (ours / theirs)")
@@ -22,23 +23,23 @@ def show(records: Sequence[Record]) -> str:
     rows = []
     for group in groups(record for record in records if record.section in _UNITS):
         by_name = {record.contender: record for record in group if record.rounds}
-        ours = by_name.pop(OURS, None)
-        if ours is None:
-            continue
+        ours = [by_name.pop(name) for name in _OURS if name in by_name]
         theirs = next((by_name.pop(name) for name in _THEIRS if name in by_name), None)
-        others = [f"{name} {_median(each)} ({_ratio(ratio(ours, each))})" for name, each in by_name.items()]
-        rows.append(
-            (
-                _described(ours.section, ours.work),
-                ours.size,
-                _UNITS[ours.section],
-                _median(ours),
-                NOTHING if theirs is None else _median(theirs),
-                NOTHING if theirs is None else _ratio(ratio(ours, theirs), spread=True),
-                ", ".join(others) or NOTHING,
-            )
-        )
+        rows += [_line(record, theirs, by_name) for record in ours]
     return markdown(_HEADER, rows)
+
+
+def _line(ours: Record, theirs: Record | None, others: Mapping[str, Record]) -> tuple[str, ...]:
+    compared = [f"{name} {_median(each)} ({_ratio(ratio(ours, each))})" for name, each in others.items()]
+    return (
+        _described(ours.section, ours.work) + _OURS[ours.contender],
+        ours.size,
+        _UNITS[ours.section],
+        _median(ours),
+        NOTHING if theirs is None else _median(theirs),
+        NOTHING if theirs is None else _ratio(ratio(ours, theirs), spread=True),
+        ", ".join(compared) or NOTHING,
+    )
 
 
 def _described(section: str, work: Mapping[str, Any]) -> str:

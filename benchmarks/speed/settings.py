@@ -35,13 +35,13 @@ class Settings:
     sizes: tuple[str, ...] | None = None
     rounds: int = 5
     seconds: float = 2.0
-    batches: tuple[int, ...] = (1, 8)
+    batches: tuple[int, ...] = (1, 8, 32)
     prompt_len: int = 64
     new_tokens: int = 128
     answer_tokens: int = 64
     problems: int = 90
     samples: int = 20
-    documents: int = 256
+    documents: int = 748  # all of MBPP's training split, and as many of basics'
     without: tuple[str, ...] = ()
     llama_bench: str | None = None
     gguf: Mapping[str, str] = dataclasses.field(default_factory=dict)

@@ -22,6 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seq-len", type=options.positive_int, default=256, metavar="N", help="tokens a row (256)")
     parser.add_argument("--batch", type=options.positive_int, default=8, metavar="N", help="rows (8)")
     parser.add_argument("--steps", type=options.positive_int, default=10, metavar="N", help="train steps timed (10)")
+    options.add_weights_option(parser)
     parser.add_argument("--json", action="store_true", help="one JSON object, the last line of stdout")
     parser.set_defaults(run=run)
 
@@ -40,6 +41,7 @@ def run(args: argparse.Namespace) -> int:
         seq_len=args.seq_len,
         batch_size=args.batch,
         steps=args.steps,
+        weights=args.weights,
         device=args.device,
     )
     print(

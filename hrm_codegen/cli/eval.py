@@ -122,6 +122,7 @@ def _evaluate(
         batch_size=args.batch,
         condition=args.condition,
         num_devices=args.num_devices,
+        weights=args.weights,
         device=args.device,
         **common,
     )
@@ -132,8 +133,9 @@ def _flat(groups: Sequence[Sequence[float]] | None) -> list[float]:
 
 
 def _refuse_model_options(args: argparse.Namespace) -> None:
-    options_of_models = ("ckpt", "n", "temperature", "top_p", "max_tokens", "seed", "batch", "condition", "num_devices")
-    given = [name for name in options_of_models if getattr(args, name) is not None]
+    of_drawing = ("n", "temperature", "top_p", "max_tokens", "seed", "batch")
+    of_models = ("condition", "num_devices", "weights")
+    given = [name for name in ("ckpt", *of_drawing, *of_models) if getattr(args, name) is not None]
     if given:
         names = ", ".join("--" + name.replace("_", "-") for name in given)
         raise UsageError(f"--samples scores completions that exist already: leave out {names}")

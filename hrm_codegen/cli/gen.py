@@ -52,6 +52,7 @@ def run(args: argparse.Namespace) -> int:
         num_beams=args.beams,
         condition=args.condition,
         num_devices=args.num_devices,
+        weights=args.weights,
         device=args.device,
     )
     with _destination(args.output) as file:

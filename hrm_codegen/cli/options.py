@@ -48,13 +48,24 @@ def add_sampling_options(parser: argparse.ArgumentParser, *, several: bool = Fal
     )
     parser.add_argument("--seed", type=int, metavar="N", help="of the draws")
     parser.add_argument("--condition", metavar="C", help="HRM-Text's condition tokens, as in synth,cot")
-    parser.add_argument("--batch", type=positive_int, metavar="N", help="sequences decoded together, on each device")
+    parser.add_argument(
+        "--batch", type=positive_int, metavar="N", help="sequences decoded together, on each device (a CPU: up to 16)"
+    )
     parser.add_argument(
         "--num-devices",
         type=positive_int,
         metavar="N",
         help="devices that decode (default: all accelerators, a CPU's cores)",
     )
+    add_weights_option(parser)
+
+
+def add_weights_option(parser: argparse.ArgumentParser) -> None:
+    """Adds `--weights`; its values are those of `pretrained.Weights`."""
+    parser.add_argument(
+        "--weights", choices=("float32", "int8"),
+        help="int8: rounded to 8 bits, for one sequence at a time on a CPU (default: float32)",
+    )  # fmt: skip
 
 
 def add_sandbox_option(parser: argparse.ArgumentParser) -> None:

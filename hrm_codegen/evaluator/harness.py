@@ -231,4 +231,5 @@ def _identity(model: Any) -> dict[str, Any]:
         "path": None if path is None else str(path),
         "sha256": getattr(model, "sha256", None),
         "params": getattr(model, "num_params", None),
+        "weights": getattr(model, "weights", None),
     }

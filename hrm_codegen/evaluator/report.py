@@ -245,12 +245,13 @@ def render_table(results: EvalResult | Sequence[EvalResult]) -> str:
 
 
 def label(result: EvalResult) -> str:
-    """Returns the model's path, from here if it is below, or else its name."""
-    path = result.model.get("path")
+    """Returns the model's path, from here if it is below, or else its name; and that its weights were rounded."""
+    path, here = result.model.get("path"), Path.cwd()
     if path is None:
-        return visible(str(result.model.get("name") or "samples"))
-    here = Path.cwd()
-    return visible(str(Path(path).relative_to(here) if Path(path).is_relative_to(here) else path))
+        name = result.model.get("name") or "samples"
+    else:
+        name = Path(path).relative_to(here) if Path(path).is_relative_to(here) else path
+    return visible(f"{name} (int8)" if result.model.get("weights") == "int8" else str(name))
 
 
 def _summary(result: EvalResult, *, named: bool) -> str:

@@ -20,7 +20,8 @@ from hrm_codegen.generation.bucket import bucket_length, pad_rows
 from hrm_codegen.generation.completion import Completion
 from hrm_codegen.model import merge
 from hrm_codegen.model.cache import Cache, Prompt, empty, take
-from hrm_codegen.model.tiles import first_copy, lay_out
+from hrm_codegen.model.matrices import first_copy
+from hrm_codegen.model.tiles import lay_out
 
 
 class _Beams(NamedTuple):

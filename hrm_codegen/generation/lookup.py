@@ -27,7 +27,7 @@ from hrm_codegen.generation.completion import Completion
 from hrm_codegen.generation.strategy import draw
 from hrm_codegen.model import merge
 from hrm_codegen.model.cache import Cache
-from hrm_codegen.model.tiles import on_cpu
+from hrm_codegen.model.matrices import on_cpu
 
 BLOCK = 4  # tokens read together: the last one drawn, and the draft
 LEAST_BYTES = 24 * 2**20  # of weights: smaller ones stay in the processor's cache, and a pass costs what its ops cost

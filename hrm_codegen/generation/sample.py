@@ -24,7 +24,9 @@ from hrm_codegen.generation.lookup import complete_by_lookup, drafts_pay
 from hrm_codegen.generation.strategy import draw
 from hrm_codegen.model import merge
 from hrm_codegen.model.cache import Cache, Prompt, empty
-from hrm_codegen.model.tiles import first_copy, lay_out, on_cpu
+from hrm_codegen.model.matrices import first_copy, on_cpu
+from hrm_codegen.model.slabs import is_for_one
+from hrm_codegen.model.tiles import lay_out
 
 # Sequences on one CPU device: more share the reading of weights no better, and their keys and values leave the cache.
 CPU_BATCH = 16
@@ -66,7 +68,8 @@ def generate(
       pad_id: Pads prompts.
       batch_size: Sequences decoded together on a device, at most; a CPU takes no more than `CPU_BATCH`.
       mesh: Devices of this process that share the work, row by row; None: one device.
-      laid_out: The parameters for decode steps, `lay_out(params)`; None: laid out for this call, if they are used.
+      laid_out: The parameters for decode steps, `lay_out(params)`, or for one sequence of
+        rounded ones `lay_out_for_one(params)`; None: laid out for this call, if they are used.
 
     Returns:
       `num_samples` completions for each prompt, in the order of the prompts.
@@ -75,17 +78,15 @@ def generate(
     alone = num_samples * len(prompts) == 1
     if laid_out is None and (not alone or drafts_pay(params)):
         laid_out = lay_out(params)
-    if laid_out is params:
-        laid_out = None
     if alone:
         mesh, params = None, first_copy(params)
-        if laid_out is not None and drafts_pay(params):
+        laid_out = params if laid_out is None else first_copy(laid_out)
+        if drafts_pay(params) and not is_for_one(laid_out):
             completion = complete_by_lookup(
-                graphdef, params, first_copy(laid_out), prompts[0],
+                graphdef, params, laid_out, prompts[0],
                 seed=seeds[0], sampling=sampling, eoa_id=eoa_id, pad_id=pad_id,
             )  # fmt: skip
             return [[completion]]
-        laid_out = None
     if on_cpu(jax.tree.leaves(params)[0].sharding):
         batch_size = min(batch_size, CPU_BATCH)
     results: list[dict[int, Completion]] = [{} for _ in prompts]
@@ -172,7 +173,7 @@ class Rows(NamedTuple):
 def decode(
     graphdef: nnx.GraphDef,
     params: nnx.State,
-    laid_out: nnx.State | None,
+    laid_out: nnx.State,
     rows: Rows,
     limit: jax.Array,
     temperature: jax.Array,
@@ -182,8 +183,6 @@ def decode(
     **static: Any,
 ) -> tuple[jax.Array, jax.Array]:
     """Prefills P prompts, then decodes R = P * num_samples rows; returns tokens [R, capacity] and log_probs [R].
-
-    `laid_out` None: the decode steps use `params`, too.
 
     Each device of the mesh runs a loop of its own over its rows, and ends it when they are done: nothing is sent.
     """
@@ -204,7 +203,7 @@ def _by_row(mesh: Mesh) -> PartitionSpec:
 def _decode_rows(
     graphdef: nnx.GraphDef,
     params: nnx.State,
-    laid_out: nnx.State | None,
+    laid_out: nnx.State,
     rows: Rows,
     limit: jax.Array,
     temperature: jax.Array,
@@ -217,7 +216,8 @@ def _decode_rows(
 ) -> tuple[jax.Array, jax.Array]:
     prompts, prompt_lens, keys, active, first_sample = rows
     reader = merge(graphdef, params)
-    writer = reader if laid_out is None or prompts.shape[0] * num_samples == 1 else merge(graphdef, laid_out)
+    one_row = prompts.shape[0] * num_samples == 1  # of this device
+    writer = reader if one_row != is_for_one(laid_out) else merge(graphdef, laid_out)
     prompt_slots = prompts.shape[1]
     shared = num_samples > 1  # for one sample, two attentions cost more than one
     cache_len = prompt_slots if shared else prompt_slots + capacity

@@ -16,8 +16,8 @@ from jaxtyping import Array, Bool, Float, Int
 
 from hrm_codegen.config.schema import MaskKind, ModelConfig
 from hrm_codegen.model.layers import matrix_init, rotate
+from hrm_codegen.model.matrices import LaidOut, read
 from hrm_codegen.model.products import attend, attend_to_two, lean, project, unpack
-from hrm_codegen.model.tiles import Tiled, read
 
 
 class KeyValue(NamedTuple):
@@ -118,7 +118,7 @@ class Attention(nnx.Module):
 
 
 def _gated_out(
-    gate: Float[Array, "B T N H"], mixed: Float[Array, "B N T H"], weight: Float[Array, "N H D"] | Tiled
+    gate: Float[Array, "B T N H"], mixed: Float[Array, "B N T H"], weight: Float[Array, "N H D"] | LaidOut
 ) -> Float[Array, "B T D"]:
     return project("BTNH,NHD->BTD", jax.nn.sigmoid(gate) * jnp.moveaxis(mixed, 1, 2), weight)
 

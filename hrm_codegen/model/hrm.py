@@ -16,11 +16,11 @@ from hrm_codegen.config.schema import ModelConfig
 from hrm_codegen.model.attention import Context, KeyValue, attention_mask
 from hrm_codegen.model.cache import Cache, Memories, Prompt, grow, memories
 from hrm_codegen.model.layers import compute_dtype, embed_init, matrix_init, rope_tables, state_init
+from hrm_codegen.model.matrices import read
 from hrm_codegen.model.names import place
 from hrm_codegen.model.products import project
 from hrm_codegen.model.schedule import CycleGroup, cycle_groups, num_passes
 from hrm_codegen.model.stack import Stack
-from hrm_codegen.model.tiles import read
 
 
 class HRM(nnx.Module):

@@ -16,8 +16,8 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from hrm_codegen.config.schema import ModelConfig
+from hrm_codegen.model.matrices import LaidOut, read
 from hrm_codegen.model.products import lean, project, unpack
-from hrm_codegen.model.tiles import Tiled, read
 
 # A [fan_in, fan_out] matrix with standard deviation 1 / sqrt(fan_in), truncated at two sigma and corrected for it.
 matrix_init = jax.nn.initializers.variance_scaling(1.0, "fan_in", "truncated_normal")
@@ -96,6 +96,6 @@ class Mlp(nnx.Module):
         return lean(_gated_down)(packed, read(self.down, x.dtype, "down"))
 
 
-def _gated_down(packed: Array, down: Array | Tiled) -> Array:
+def _gated_down(packed: Array, down: Array | LaidOut) -> Array:
     gate, up = unpack(packed)
     return project("BTF,FD->BTD", jax.nn.silu(gate) * up, down)

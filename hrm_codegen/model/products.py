@@ -18,7 +18,7 @@ import jax.ad_checkpoint
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from hrm_codegen.model.tiles import Tiled, times
+from hrm_codegen.model.matrices import LaidOut
 
 HIDDEN = -1e30  # added to the scores of keys that a query may not see: their weight is exactly 0
 ATTENTION = "attention"  # the name that checkpoint policies know its results by
@@ -30,11 +30,11 @@ def project(equation: str, x: Array, weight: Any, dtype: Any = None) -> Array:
     Args:
       equation: As "BTD,DF->BTF": every letter in two of its three parts.
       x: Activations; the first two axes are rows.
-      weight: A matrix, possibly with more axes (numpy's where parameters are constants), or `Tiled` for few rows.
+      weight: A matrix, possibly with more axes (numpy's where parameters are constants), or `LaidOut` for few rows.
       dtype: Of the result; None: that of the operands.
     """
-    if isinstance(weight, Tiled):
-        return times(x.reshape(*x.shape[:2], -1), weight, dtype=dtype)
+    if isinstance(weight, LaidOut):
+        return weight.times(x.reshape(*x.shape[:2], -1), dtype=dtype)
     return _project(equation, x, weight, dtype)
 
 

@@ -98,3 +98,5 @@ def test_a_model_is_loaded_onto_the_devices_asked_for(tmp_path, monkeypatch) -> 
     assert len(jax.tree.leaves(load_model(path, num_devices=2).params)[0].devices()) == 2
     with pytest.raises(UsageError, match="--num-devices is for HRM checkpoints"):
         load_model("hf:gpt2", num_devices=2)
+    with pytest.raises(UsageError, match="--weights is for HRM checkpoints"):
+        load_model("hf:gpt2", weights="int8")

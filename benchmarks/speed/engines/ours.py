@@ -121,11 +121,13 @@ class RowsTrainer(_Learner):
 class _Writer(_Model):
     """A model that is only asked."""
 
-    def prepare(self, size: str, devices: int) -> dict[str, Any]:
-        """Makes the model."""
+    def prepare(self, size: str, devices: int, weights: str = "float32") -> dict[str, Any]:
+        """Makes the model; the logits are those before its weights are rounded."""
         self._load(size)
         logits = self._logits()
         self.model.spread(devices)
+        if weights == "int8":
+            self.model.quantize()
         return {"logits": logits}
 
     def _draw(self, prompts: list[list[int]], num_samples: int, batch_size: int, sampling: SampleConfig) -> None:

@@ -19,7 +19,7 @@ _EXPORT = ("torch", "onnx", "onnxscript", "onnxruntime")
 def run(settings: Settings, shop: Shop) -> list[Record]:
     records = []
     lengths = {"prompt_len": settings.prompt_len, "new_tokens": settings.new_tokens}
-    for size in settings.sizes_of("dev", "1m", "8m", "27m"):
+    for size in settings.sizes_of("dev", "1m", "3m", "8m", "27m"):
         alone = settings.taking_part(_alone(settings, size, shop))
         both = settings.taking_part(_both(size, shop))
         batches = [batch for batch in settings.batches if batch > 1]
@@ -38,9 +38,9 @@ def show(records: Sequence[Record], peak_flops: float | None) -> str:
     del peak_flops
     lengths = sorted({f"{record.work['prompt_len']} + {record.work['new_tokens']}" for record in records})
     note = (
-        f"Greedy, prompt + new tokens: {', '.join(lengths)}, float32; no token ends an answer. {agreement(records)}"
-        "Tokens a second are those of all sequences, the prompt's time included; the first token is the prompt and "
-        f"one token. {OURS_ARE}\n\n"
+        f"Greedy, prompt + new tokens: {', '.join(lengths)}, float32 but for `int8`; no token ends an answer. "
+        f"{agreement(records)}Tokens a second are those of all sequences, the prompt's time included; the first token "
+        f"is the prompt and one token. {OURS_ARE}\n\n"
     )
     columns = {
         "tokens/s": lambda record: spread(summary(speeds(record))),
@@ -52,7 +52,7 @@ def show(records: Sequence[Record], peak_flops: float | None) -> str:
 def _both(size: str, shop: Shop) -> list[Contender]:
     """Who takes any batch."""
     return [
-        us("ours", "benchmarks.speed.engines.ours:Decoder", lambda: {"size": size}),
+        us("ours", f"{_ENGINES}ours:Decoder", lambda: {"size": size}),
         Contender(
             name="hf",
             engine=f"{_ENGINES}hf:Decoder",
@@ -65,12 +65,13 @@ def _both(size: str, shop: Shop) -> list[Contender]:
 def _alone(settings: Settings, size: str, shop: Shop) -> list[Contender]:
     """Who takes one sequence only."""
     found = [
+        us("ours-int8", f"{_ENGINES}ours:Decoder", lambda: {"size": size, "weights": "int8"}),
         Contender(
             name="onnxruntime",
             engine=f"{_ENGINES}ort:Decoder",
             needs=_EXPORT,
             options=lambda: {"graph": shop.onnx(size), "vocab_size": SIZES[size]["vocab_size"]},
-        )
+        ),
     ]
     if settings.llama_bench is not None and size in settings.gguf:
         options = {"bench": settings.llama_bench, "gguf": settings.gguf[size]}
