@@ -107,7 +107,8 @@ class Pretrained:
         There is no way back: load the model again. `params` stay float32 arrays, so that saving, exporting and
         decoding in batches are as before, with the rounded weights.
         """
-        self.params = jax.device_put(round_matrices(self.params), jax.tree.leaves(self.params)[0].sharding)
+        sharding = jax.tree.leaves(self.params)[0].sharding
+        self.params = share(round_matrices(first_copy(self.params)), sharding)
         self.weights = "int8"
 
     @classmethod

@@ -111,7 +111,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--sizes", type=_names, metavar="NAMES", help=f"models, of {','.join(SIZES)} (a few, by section)")
     add("--rounds", type=_positive, help=f"alternations ({Settings.rounds})")
     add("--seconds", type=float, help=f"least time of a measurement, where work repeats ({Settings.seconds:g})")
-    add("--batches", type=_numbers, metavar="NUMBERS", help="of decode (1,8)")
+    add("--batches", type=_numbers, metavar="NUMBERS", help="of decode (1,8,32)")
     add("--prompt-len", type=_positive, help=f"of decode ({Settings.prompt_len})")
     add("--new-tokens", type=_positive, help=f"of decode ({Settings.new_tokens})")
     add("--answer-tokens", type=_positive, help=f"of samples ({Settings.answer_tokens})")

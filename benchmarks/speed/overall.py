@@ -11,7 +11,7 @@ from typing import Any
 from benchmarks.speed.records import OURS, Record, Summary, groups, ratio, speeds, summary
 from benchmarks.speed.tables import NOTHING, markdown, number
 
-_OURS = {OURS: "", f"{OURS}-int8": ", int8 weights", f"{OURS}-1dev": ", one device"}
+_OURS = {OURS: "", f"{OURS}-int8": ", int8 weights"}  # as the commands run; another number of devices is a section's
 _THEIRS = ("hf", "hf-eager")  # Transformers' eager model, by section
 _UNITS = {"train": "tokens/s", "decode": "tokens/s", "samples": "answers/s", "rows": "answer tokens/s"}
 _HEADER = ("work", "size", "unit", "ours", "Transformers", "ours / Transformers", "others: theirs (ours / theirs)")
@@ -30,7 +30,8 @@ def show(records: Sequence[Record]) -> str:
 
 
 def _line(ours: Record, theirs: Record | None, others: Mapping[str, Record]) -> tuple[str, ...]:
-    compared = [f"{name} {_median(each)} ({_ratio(ratio(ours, each))})" for name, each in others.items()]
+    foreign = {name: each for name, each in others.items() if not name.startswith(OURS)}
+    compared = [f"{name} {_median(each)} ({_ratio(ratio(ours, each))})" for name, each in foreign.items()]
     return (
         _described(ours.section, ours.work) + _OURS[ours.contender],
         ours.size,

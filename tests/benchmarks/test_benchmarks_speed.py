@@ -151,6 +151,7 @@ def test_the_overall_table_has_every_comparison_and_says_which_are_lost() -> Non
     measured = [
         record("ours", 1.0, 2.0, section="decode", work={"batch": 8}),
         record("ours-1dev", 4.0, 4.0, section="decode", work={"batch": 8}),
+        record("ours-int8", 2.0, 2.0, section="decode", work={"batch": 8}),
         record("hf", 2.0, 8.0, section="decode", work={"batch": 8}),
         record("onnxruntime", 0.5, 1.0, section="decode", work={"batch": 8}),
         record("ours", 1.0, section="start", work={"goal": "train", "cache": "cold"}),
@@ -161,8 +162,8 @@ def test_the_overall_table_has_every_comparison_and_says_which_are_lost() -> Non
     shown = overall.show(figures.from_json(json.loads(json.dumps(figures.to_json(measured)))))
     assert shown.splitlines()[2:] == [
         "| decode, batch 8 | 1m | tokens/s | 7.50 | 3.12 | 3.00 (2.00..4.00) | onnxruntime 15.0 (0.50 lost) |",
-        "| decode, batch 8, one device | 1m | tokens/s | 2.50 | 3.12 | 1.25 (0.50..2.00) "
-        "| onnxruntime 15.0 (0.19 lost) |",
+        "| decode, batch 8, int8 weights | 1m | tokens/s | 5.00 | 3.12 | 2.50 (1.00..4.00) "
+        "| onnxruntime 15.0 (0.38 lost) |",
         "| train step, 8 x 256 | 1m | tokens/s | 5.00 | 10.0 | 0.50 (0.50..0.50) lost | – |",
         "| epoch of real problems | 1m | answer tokens/s | 2.50 | – | – | – |",
     ]

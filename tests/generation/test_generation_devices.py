@@ -67,7 +67,9 @@ def test_nothing_is_sent_between_devices() -> None:
 def test_devices_of_a_cpu_share_one_copy_of_the_weights() -> None:
     model = HRMCodeGen.from_config(TINY)
     model.spread(3)
-    for tree in (model.params, model._laid_out(2)):
+    trees = [model.params, model._laid_out(2)]
+    model.quantize()
+    for tree in (*trees, model.params):
         for leaf in jax.tree.leaves(tree):
             assert len({shard.data.unsafe_buffer_pointer() for shard in leaf.addressable_shards}) == 1
 
