@@ -83,7 +83,7 @@ def spread(model: HRMCodeGen, num_devices: int | None = None) -> None:
 
 
 def enable_compile_cache() -> None:
-    """Keeps compiled programs on disk, so that only the first run of a shape waits for the compiler.
+    """Keeps compiled programs on disk, also small ones, so that only the first run of a shape waits for the compiler.
 
     In `$HRM_CODEGEN_CACHE/jax` or `~/.cache/hrm-codegen/jax`, unless jax has a folder already
     (`JAX_COMPILATION_CACHE_DIR`).
@@ -93,6 +93,8 @@ def enable_compile_cache() -> None:
     if jax.config.values["jax_compilation_cache_dir"] is None:
         root = Path(os.environ.get("HRM_CODEGEN_CACHE") or Path.home() / ".cache" / "hrm-codegen")
         jax.config.update("jax_compilation_cache_dir", str(root / "jax"))
+        # Making a model is a dozen programs that compile in less than jax's limit of a second: together a second.
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 
 def start_jax(device: str, *, join: bool = False, split_cpu: bool = False) -> None:

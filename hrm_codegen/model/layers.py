@@ -9,6 +9,7 @@ Letters: B batch, T query positions, S key positions, D width, F feed-forward wi
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -19,11 +20,17 @@ from hrm_codegen.config.schema import ModelConfig
 from hrm_codegen.model.matrices import LaidOut, read
 from hrm_codegen.model.products import lean, project, unpack
 
+
+def _compiled(initializer: Callable[..., Array]) -> Callable[..., Array]:
+    """Returns it as one program a shape: its dozen of operations, each a program, make starting slower."""
+    return jax.jit(initializer, static_argnums=(1, 2))
+
+
 # A [fan_in, fan_out] matrix with standard deviation 1 / sqrt(fan_in), truncated at two sigma and corrected for it.
-matrix_init = jax.nn.initializers.variance_scaling(1.0, "fan_in", "truncated_normal")
+matrix_init = _compiled(jax.nn.initializers.variance_scaling(1.0, "fan_in", "truncated_normal"))
 # A [V, D] table whose rows have standard deviation 1 / sqrt(D): multiplied by sqrt(D) they have unit variance.
-embed_init = jax.nn.initializers.variance_scaling(1.0, "fan_in", "truncated_normal", in_axis=1, out_axis=0)
-state_init = jax.nn.initializers.truncated_normal(1.0)
+embed_init = _compiled(jax.nn.initializers.variance_scaling(1.0, "fan_in", "truncated_normal", in_axis=1, out_axis=0))
+state_init = _compiled(jax.nn.initializers.truncated_normal(1.0))
 
 
 def compute_dtype(config: ModelConfig) -> jnp.dtype:

@@ -12,16 +12,19 @@ from hrm_codegen.errors import ModelNotFoundError
 
 @pytest.fixture
 def no_cache_dir():
-    before = jax.config.values["jax_compilation_cache_dir"]
+    names = "jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs"
+    before = {name: jax.config.values[name] for name in names}
     jax.config.update("jax_compilation_cache_dir", None)
     yield
-    jax.config.update("jax_compilation_cache_dir", before)
+    for name, value in before.items():
+        jax.config.update(name, value)
 
 
 def test_compile_cache_is_in_the_cache_folder(no_cache_dir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("HRM_CODEGEN_CACHE", str(tmp_path))
     loading.enable_compile_cache()
     assert jax.config.values["jax_compilation_cache_dir"] == str(tmp_path / "jax")
+    assert jax.config.values["jax_persistent_cache_min_compile_time_secs"] == 0
 
 
 def test_compile_cache_is_in_the_home_folder(no_cache_dir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
