@@ -10,7 +10,7 @@ import logging
 import os
 import tempfile
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -22,14 +22,12 @@ from hrm_codegen import config as configs
 from hrm_codegen.config import Config, MeshConfig
 from hrm_codegen.data import Tokenizer
 from hrm_codegen.errors import CheckpointError, ConfigError, DatasetError, DeviceError
-from hrm_codegen.generation.lookup import drafts_pay
+from hrm_codegen.generation.layouts import Layouts
 from hrm_codegen.interop import Bundle, find_bundle, from_state_dict, load_bundle, save_bundle, to_state_dict
 from hrm_codegen.interop.hrm_text import hash_state_dict
 from hrm_codegen.model import abstract, count_params
 from hrm_codegen.model.matrices import first_copy, share
 from hrm_codegen.model.rounding import round_matrices
-from hrm_codegen.model.slabs import bytes_pay, lay_out_for_one
-from hrm_codegen.model.tiles import lay_out
 from hrm_codegen.parallel import make_mesh
 from hrm_codegen.parallel.devices import device_kind, find_device
 
@@ -75,8 +73,7 @@ class Pretrained:
         self.metadata = dict(metadata or {})
         self._mesh: Mesh | None = None
         self.weights: Weights = "float32"
-        # By how they are laid out: the parameters, and what was laid out of them.
-        self._decoding: dict[Callable[[nnx.State], nnx.State], tuple[nnx.State, nnx.State]] = {}
+        self._layouts = Layouts()
         self._lock = threading.Lock()
 
     def spread(self, num_devices: int | None = None) -> None:
@@ -270,18 +267,7 @@ class Pretrained:
         )
 
     def _laid_out(self, num_sequences: int) -> nnx.State | None:
-        """Returns the parameters for decode steps of so many sequences, made once; None: as they are."""
-        if num_sequences > 1:
-            make = lay_out
-        elif self.weights == "int8" and bytes_pay(self.params):
-            make = lay_out_for_one
-        elif drafts_pay(self.params):
-            make = lay_out
-        else:
-            return None
-        if self._decoding.get(make, (None, None))[0] is not self.params:
-            self._decoding[make] = (self.params, make(self.params))
-        return self._decoding[make][1]
+        return self._layouts.get(self.params, num_sequences=num_sequences, rounded=self.weights == "int8")
 
     @property
     def num_params(self) -> int:

@@ -18,3 +18,11 @@ ADDITIONS = [
     {"text": f"add {n}", "code": f"def add(a):\n    return a + {n}", "test_list": [f"assert add(1) == {n + 1}"]}
     for n in range(40)
 ]
+# A model's products: of one equation, the matrix's name and its shape as the equation has it.
+PRODUCTS = [
+    ("BTD,DCNH->BTCNH", "gqkv", (64, 4, 2, 32)),
+    ("BTNH,NHD->BTD", "out", (2, 32, 64)),
+    ("BTD,DCF->BTCF", "gate_up", (64, 2, 96)),
+    ("BTF,FD->BTD", "down", (96, 64)),
+    ("BTD,DV->BTV", "head", (64, 96)),
+]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from tiny import TINY
 
-from hrm_codegen import jobs, pretrained
+from hrm_codegen import jobs
 from hrm_codegen.cli import main
 from hrm_codegen.codegen import HRMCodeGen
 from hrm_codegen.evaluator.harness import _identity
@@ -45,7 +45,7 @@ def test_one_sequence_reads_bytes_and_no_drafts(model, monkeypatch) -> None:
         "hrm_codegen.codegen.generate",
         lambda *args, **options: read.append(options["laid_out"]) or generate(*args, **options),
     )
-    monkeypatch.setattr(pretrained, "drafts_pay", lambda params: True)
+    monkeypatch.setattr("hrm_codegen.generation.layouts.drafts_pay", lambda params: True)
     monkeypatch.setattr("hrm_codegen.generation.sample.drafts_pay", lambda params: True)
     model.generate(PROMPTS[:1], max_tokens=4)
     assert slabs.is_for_one(read[0])

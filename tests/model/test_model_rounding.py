@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from tiny import PRODUCTS
 
 from hrm_codegen.config import ModelConfig
 from hrm_codegen.model import init, merge, slabs
@@ -52,16 +53,7 @@ def test_all_matrices_are_rounded_each_layer_by_itself(scan_layers) -> None:
         assert (np.asarray(after_) != np.asarray(before_)).mean() > 0.9
 
 
-@pytest.mark.parametrize(
-    ("equation", "name", "shape"),
-    [
-        ("BTD,DCNH->BTCNH", "gqkv", (64, 4, 2, 32)),
-        ("BTNH,NHD->BTD", "out", (2, 32, 64)),
-        ("BTD,DCF->BTCF", "gate_up", (64, 2, 96)),
-        ("BTF,FD->BTD", "down", (96, 64)),
-        ("BTD,DV->BTV", "head", (64, 90)),
-    ],
-)
+@pytest.mark.parametrize(("equation", "name", "shape"), PRODUCTS)
 def test_a_product_with_bytes_is_that_with_the_rounded_weights(equation, name, shape) -> None:
     weight = jax.random.normal(jax.random.key(1), shape)
     leaf = weight.reshape(-1, shape[-1]) if name == "out" else weight

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from tiny import PRODUCTS
 
 from hrm_codegen.config import ModelConfig
 from hrm_codegen.model import init, merge, tiles
@@ -19,16 +20,7 @@ from hrm_codegen.model.tiles import KERNEL, Tiled, kernel_exists, lay_out
 CONFIG = ModelConfig(vocab_size=96, hidden_dim=64, num_heads=2, intermediate_dim=96, layers_per_stack=2, l_cycles=1)
 
 
-@pytest.mark.parametrize(
-    ("equation", "name", "shape"),
-    [
-        ("BTD,DCNH->BTCNH", "gqkv", (64, 4, 2, 32)),
-        ("BTNH,NHD->BTD", "out", (2, 32, 64)),
-        ("BTD,DCF->BTCF", "gate_up", (64, 2, 96)),
-        ("BTF,FD->BTD", "down", (96, 64)),
-        ("BTD,DV->BTV", "head", (64, 96)),  # in tiles of 32
-    ],
-)
+@pytest.mark.parametrize(("equation", "name", "shape"), PRODUCTS)
 @pytest.mark.parametrize("rows", [(2, 1), (1, 3), (5, 1)])
 def test_a_tiled_product_is_the_plain_one(equation, name, shape, rows) -> None:
     weight = jax.random.normal(jax.random.key(1), shape)
