@@ -225,11 +225,10 @@ def _configured(value: Any, model: Any, path: tuple[str, str], default: Any) -> 
 
 def _identity(model: Any) -> dict[str, Any]:
     name = getattr(getattr(model, "config", None), "name", None) or type(model).__name__
-    path = getattr(model, "metadata", {}).get("path")
+    path, weights = getattr(model, "metadata", {}).get("path"), getattr(model, "weights", None)
     return {
         "name": name,
         "path": None if path is None else str(path),
         "sha256": getattr(model, "sha256", None),
         "params": getattr(model, "num_params", None),
-        "weights": getattr(model, "weights", None),
-    }
+    } | ({} if weights is None else {"weights": weights})

@@ -78,10 +78,12 @@ def generate(
     alone = num_samples * len(prompts) == 1
     if laid_out is None and (not alone or drafts_pay(params)):
         laid_out = lay_out(params)
+    if laid_out is params:
+        laid_out = None
     if alone:
         mesh, params = None, first_copy(params)
-        laid_out = params if laid_out is None else first_copy(laid_out)
-        if drafts_pay(params) and not is_for_one(laid_out):
+        laid_out = None if laid_out is None else first_copy(laid_out)
+        if laid_out is not None and drafts_pay(params) and not is_for_one(laid_out):
             completion = complete_by_lookup(
                 graphdef, params, laid_out, prompts[0],
                 seed=seeds[0], sampling=sampling, eoa_id=eoa_id, pad_id=pad_id,
@@ -173,7 +175,7 @@ class Rows(NamedTuple):
 def decode(
     graphdef: nnx.GraphDef,
     params: nnx.State,
-    laid_out: nnx.State,
+    laid_out: nnx.State | None,
     rows: Rows,
     limit: jax.Array,
     temperature: jax.Array,
@@ -183,6 +185,8 @@ def decode(
     **static: Any,
 ) -> tuple[jax.Array, jax.Array]:
     """Prefills P prompts, then decodes R = P * num_samples rows; returns tokens [R, capacity] and log_probs [R].
+
+    `laid_out` None: the decode steps use `params`, too.
 
     Each device of the mesh runs a loop of its own over its rows, and ends it when they are done: nothing is sent.
     """
@@ -203,7 +207,7 @@ def _by_row(mesh: Mesh) -> PartitionSpec:
 def _decode_rows(
     graphdef: nnx.GraphDef,
     params: nnx.State,
-    laid_out: nnx.State,
+    laid_out: nnx.State | None,
     rows: Rows,
     limit: jax.Array,
     temperature: jax.Array,
@@ -217,7 +221,7 @@ def _decode_rows(
     prompts, prompt_lens, keys, active, first_sample = rows
     reader = merge(graphdef, params)
     one_row = prompts.shape[0] * num_samples == 1  # of this device
-    writer = reader if one_row != is_for_one(laid_out) else merge(graphdef, laid_out)
+    writer = reader if laid_out is None or one_row != is_for_one(laid_out) else merge(graphdef, laid_out)
     prompt_slots = prompts.shape[1]
     shared = num_samples > 1  # for one sample, two attentions cost more than one
     cache_len = prompt_slots if shared else prompt_slots + capacity
