@@ -1,6 +1,6 @@
 """`python -m benchmarks.speed`: measures, and prints Markdown tables.
 
-    python -m benchmarks.speed                                  # everything: three quarters of an hour
+    python -m benchmarks.speed                                  # everything: an hour
     python -m benchmarks.speed --only train --sizes 1m,3m,8m
     python -m benchmarks.speed --only decode --sizes 27m --batches 1 --llama-bench PATH --gguf 27m=model.gguf
     python -m benchmarks.speed --quick                          # does it run at all
