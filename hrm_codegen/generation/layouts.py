@@ -20,7 +20,8 @@ class Layouts:
     """What was laid out of a model's parameters; forgotten when they are replaced."""
 
     def __init__(self) -> None:
-        self._made: dict[Layout, tuple[nnx.State, nnx.State]] = {}  # the parameters, and what was made of them
+        self._params: nnx.State | None = None
+        self._made: dict[Layout, nnx.State] = {}
 
     def get(self, params: nnx.State, *, num_sequences: int, rounded: bool) -> nnx.State | None:
         """Returns the parameters for decode steps of so many sequences; None: as they are.
@@ -30,12 +31,12 @@ class Layouts:
           num_sequences: All that are asked for.
           rounded: They are on the grid of eight bits.
         """
+        if self._params is not params:  # other layouts of the old ones would hold twice their memory
+            self._params, self._made = params, {}
         make = _layout(params, num_sequences, rounded)
-        if make is None:
-            return None
-        if self._made.get(make, (None, None))[0] is not params:
-            self._made[make] = (params, make(params))
-        return self._made[make][1]
+        if make is not None and make not in self._made:
+            self._made[make] = make(params)
+        return None if make is None else self._made[make]
 
 
 def _layout(params: nnx.State, num_sequences: int, rounded: bool) -> Layout | None:

@@ -52,6 +52,13 @@ def test_one_sequence_reads_bytes_and_no_drafts(model, monkeypatch) -> None:
     assert model._laid_out(1) is read[0]  # made once
 
 
+def test_layouts_of_other_parameters_are_let_go(model) -> None:
+    model._laid_out(2)
+    model.spread(2)
+    model._laid_out(1)
+    assert [*model._layouts._made] == ([slabs.lay_out_for_one] if slabs.loop_exists() else [])
+
+
 def test_a_file_keeps_the_rounded_weights(model, tmp_path) -> None:
     path = str(tmp_path / "rounded.pt")
     model.save_checkpoint(path)
