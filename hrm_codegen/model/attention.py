@@ -15,9 +15,10 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
 from hrm_codegen.config.schema import MaskKind, ModelConfig
-from hrm_codegen.model.layers import matrix_init, rotate
+from hrm_codegen.model.gates import gated_out, split_heads
+from hrm_codegen.model.layers import matrix_init
 from hrm_codegen.model.matrices import LaidOut, read
-from hrm_codegen.model.products import attend, attend_to_two, lean, project, unpack
+from hrm_codegen.model.products import attend, attend_to_two, project
 
 
 class KeyValue(NamedTuple):
@@ -93,9 +94,7 @@ class Attention(nnx.Module):
     ) -> tuple[Float[Array, "B T D"], KeyValue]:
         """Returns the layer's output, and its rows' own keys and values including those they had."""
         packed = project("BTD,DCNH->BTCNH", x, read(self.gqkv, x.dtype, "gqkv"))
-        gate, q, k, v = unpack(packed)
-        q, k = rotate(q, context.cos, context.sin), rotate(k, context.cos, context.sin)
-        q, k, v = (jnp.moveaxis(x, 2, 1) for x in (q, k, v))
+        gate, q, k, v = split_heads(packed, context.cos, context.sin)
         kept = KeyValue(_merged(k), _merged(v))
         if memory is None:
             mixed = attend(q, k, v, context.mask[:, None])
@@ -114,13 +113,9 @@ class Attention(nnx.Module):
                 mixed = attend_to_two(_merged(q), kept, mask, memory.prompt, prompt_mask, heads=self.num_heads)
             mixed = mixed.reshape(q.shape)
         weight = read(self.out, x.dtype, "out", shape=(self.num_heads, self.head_dim, -1))
-        return lean(_gated_out)(gate, mixed, weight), kept
-
-
-def _gated_out(
-    gate: Float[Array, "B T N H"], mixed: Float[Array, "B N T H"], weight: Float[Array, "N H D"] | LaidOut
-) -> Float[Array, "B T D"]:
-    return project("BTNH,NHD->BTD", jax.nn.sigmoid(gate) * jnp.moveaxis(mixed, 1, 2), weight)
+        if isinstance(weight, LaidOut):
+            return project("BTNH,NHD->BTD", jax.nn.sigmoid(gate) * jnp.moveaxis(mixed, 1, 2), weight), kept
+        return gated_out(gate, mixed, weight), kept
 
 
 def _merged(x: Float[Array, "B N T H"]) -> Float[Array, "BN T H"]:

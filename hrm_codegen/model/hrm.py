@@ -22,6 +22,11 @@ from hrm_codegen.model.products import project
 from hrm_codegen.model.schedule import CycleGroup, cycle_groups, num_passes
 from hrm_codegen.model.stack import Stack
 
+# So many graded passes of a cycle that is not repeated follow each other without a scan: it copies what the backward
+# pass needs into arrays of all passes and out again, which takes 5 % of a step on a CPU. With more of them the program
+# would grow with the cycles.
+_UNROLLED = 4
+
 
 class HRM(nnx.Module):
     """A language model with a hierarchical recurrence.
@@ -182,7 +187,8 @@ class HRM(nnx.Module):
                 z_h, z_l = carry
                 injected = z_h + x if config.x_inject else z_h
                 z_l = _scan_passes(l_stack, z_l, injected, context, config.l_cycles - group.graded_l, graded=False)
-                z_l = _scan_passes(l_stack, z_l, injected, context, group.graded_l, graded=True)
+                unroll = group.length == 1 and group.graded_l <= _UNROLLED
+                z_l = _scan_passes(l_stack, z_l, injected, context, group.graded_l, graded=True, unroll=unroll)
                 return (_scan_passes(h_stack, z_h, z_l, context, 1, graded=group.graded_h), z_l), None
 
             carry, _ = jax.lax.scan(cycle, carry, None, length=group.length)
@@ -215,7 +221,9 @@ class HRM(nnx.Module):
         return (self.l_stack, self.h_stack) if self.config.core == "hrm" else (self.stack, self.stack)
 
 
-def _scan_passes(stack: Stack, z: Array, injected: Array, context: Context, length: int, *, graded: bool) -> Array:
+def _scan_passes(
+    stack: Stack, z: Array, injected: Array, context: Context, length: int, *, graded: bool, unroll: bool = False
+) -> Array:
     """Applies `z = stack(z + injected)` `length` times.
 
     Without gradient, everything that enters is detached, not only the result: JAX then drops the whole backward pass.
@@ -226,10 +234,8 @@ def _scan_passes(stack: Stack, z: Array, injected: Array, context: Context, leng
         graphdef, state = nnx.split(stack)
         stack = nnx.merge(graphdef, jax.tree.map(jax.lax.stop_gradient, state))
         z, injected = jax.lax.stop_gradient((z, injected))
-
-    def body(z: Array, _: None) -> tuple[Array, None]:
-        return stack(z + injected, context), None
-
-    if length == 1:
-        return body(z, None)[0]
-    return jax.lax.scan(body, z, None, length=length)[0]
+    if length == 1 or unroll:
+        for _ in range(length):
+            z = stack(z + injected, context)
+        return z
+    return jax.lax.scan(lambda z, _: (stack(z + injected, context), None), z, None, length=length)[0]

@@ -17,8 +17,9 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from hrm_codegen.config.schema import ModelConfig
+from hrm_codegen.model.gates import gated_down
 from hrm_codegen.model.matrices import LaidOut, read
-from hrm_codegen.model.products import lean, project, unpack
+from hrm_codegen.model.products import project
 
 
 def _compiled(initializer: Callable[..., Array]) -> Callable[..., Array]:
@@ -78,16 +79,6 @@ def rope_tables(
     return jnp.cos(angles), jnp.sin(angles)
 
 
-def rotate(
-    x: Float[Array, "B T N H"], cos: Float[Array, "B T 1 H"], sin: Float[Array, "B T 1 H"]
-) -> Float[Array, "B T N H"]:
-    """Rotates the pairs (i, i + H/2) of each head by its position's angles."""
-    wide = x.astype(jnp.float32)
-    first, second = jnp.split(wide, 2, axis=-1)
-    turned = jnp.concatenate([-second, first], axis=-1)
-    return (wide * cos + turned * sin).astype(x.dtype)
-
-
 class Mlp(nnx.Module):
     """SwiGLU: `(silu(x W_gate) * (x W_up)) W_down`, gate and up in one product."""
 
@@ -100,9 +91,7 @@ class Mlp(nnx.Module):
     def __call__(self, x: Float[Array, "B T D"]) -> Float[Array, "B T D"]:
         """Maps each position on its own."""
         packed = project("BTD,DCF->BTCF", x, read(self.gate_up, x.dtype, "gate_up"))
-        return lean(_gated_down)(packed, read(self.down, x.dtype, "down"))
-
-
-def _gated_down(packed: Array, down: Array | LaidOut) -> Array:
-    gate, up = unpack(packed)
-    return project("BTF,FD->BTD", jax.nn.silu(gate) * up, down)
+        down = read(self.down, x.dtype, "down")
+        if isinstance(down, LaidOut):
+            return project("BTF,FD->BTD", jax.nn.silu(packed[:, :, 0]) * packed[:, :, 1], down)
+        return gated_down(packed, down)

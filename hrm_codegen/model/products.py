@@ -10,7 +10,6 @@ Letters: B batch, T query positions, S key positions, D width, H head size.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -18,6 +17,7 @@ import jax.ad_checkpoint
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from hrm_codegen.model.apart import apart
 from hrm_codegen.model.matrices import LaidOut
 
 HIDDEN = -1e30  # added to the scores of keys that a query may not see: their weight is exactly 0
@@ -40,57 +40,62 @@ def project(equation: str, x: Array, weight: Any, dtype: Any = None) -> Array:
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 3))
 def _project(equation: str, x: Array, weight: Array, dtype: Any) -> Array:
-    return jnp.einsum(equation, x, weight, preferred_element_type=dtype)
+    return contract(equation, x, weight, dtype)
 
 
 def _project_forward(equation: str, x: Array, weight: Array, dtype: Any) -> tuple[Array, tuple[Array, Array]]:
     # Not by calling `_project`: a checkpoint policy sees no product inside a call of it.
-    return jnp.einsum(equation, x, weight, preferred_element_type=dtype), (x, weight)
+    return contract(equation, x, weight, dtype), (x, weight)
 
 
 def _project_backward(equation: str, dtype: Any, kept: tuple[Array, Array], grad: Array) -> tuple[Array, Array]:
     del dtype
     x, weight = kept
-    operands, out = equation.split("->")
-    left, right = operands.split(",")
-    grad_x = jnp.einsum(f"{out},{right}->{left}", grad, weight)
-    # A product over rows turns its first operand around: the smaller one, whatever XLA would rather do.
-    if x.size <= grad.size:
-        grad_weight = jnp.einsum(f"{left},{out}->{right}", x, grad)
-    else:
-        turned = "".join(letter for letter in out + left if (letter in out) != (letter in left))
-        product = jax.lax.optimization_barrier(jnp.einsum(f"{out},{left}->{turned}", grad, x))
-        grad_weight = jnp.einsum(f"{turned}->{right}", product)
-    return grad_x.astype(x.dtype), grad_weight.astype(weight.dtype)
+    return gradient_of_rows(equation, weight, grad).astype(x.dtype), gradient_of_weight(equation, x, grad, weight.dtype)
 
 
 _project.defvjp(_project_forward, _project_backward)
 
 
-def lean(function: Callable[..., Array]) -> Callable[..., Array]:
-    """Returns the function with only its arguments kept for the backward pass: for cheap work before a product.
+def contract(equation: str, left: Array, right: Array, dtype: Any = None) -> Array:
+    """Returns the einsum of two operands without letters of a batch, with their letters in the order they are given.
 
-    What is kept is copied into the arrays of a scan over passes, which costs more than elementwise work done twice.
+    `jnp.einsum` sums over several letters in an order of its own, which turns both operands around first.
     """
-    return jax.checkpoint(function, prevent_cse=False)
+    operands, out = equation.split("->")
+    first, second = operands.split(",")
+    summed = [letter for letter in first if letter in second]
+    assert out == "".join(letter for letter in first + second if letter not in summed)
+    axes = (tuple(first.index(letter) for letter in summed), tuple(second.index(letter) for letter in summed))
+    return jax.lax.dot_general(left, right, (axes, ((), ())), preferred_element_type=dtype)
 
 
-@jax.custom_vjp
-def unpack(packed: Float[Array, "B T C *rest"]) -> tuple[Float[Array, "B T *rest"], ...]:
-    """Returns the parts of what one product computed together; their gradients are written side by side at once."""
-    return tuple(packed[:, :, part] for part in range(packed.shape[2]))
+def gradient_of_rows(equation: str, weight: Array, grad: Array) -> Array:
+    """Returns the gradient of the first operand of `project`."""
+    operands, out = equation.split("->")
+    rows, matrix = operands.split(",")
+    return contract(f"{out},{matrix}->{rows}", grad, weight)
 
 
-def _unpack_forward(packed: Array) -> tuple[tuple[Array, ...], None]:
-    return unpack(packed), None
+def gradient_of_weight(equation: str, x: Array, grad: Array, dtype: Any) -> Array:
+    """Returns the gradient of the second operand of `project`.
+
+    A product over rows turns its first operand around: the smaller one, whatever XLA would rather do.
+    """
+    operands, out = equation.split("->")
+    rows, matrix = operands.split(",")
+    inner, outer = rows[2:], out[2:]
+    if x.size <= grad.size:
+        product = contract(f"{inner}{rows[:2]},{out}->{inner}{outer}", _rows_last(x), grad)
+        return product.astype(dtype)
+    product = contract(f"{outer}{rows[:2]},{rows}->{outer}{inner}", _rows_last(grad), x)
+    axes = tuple((outer + inner).index(letter) for letter in matrix)
+    return jnp.transpose(product, axes).astype(dtype)
 
 
-def _unpack_backward(kept: None, grads: tuple[Array, ...]) -> tuple[Array]:
-    del kept
-    return (jnp.stack(grads, axis=2),)
-
-
-unpack.defvjp(_unpack_forward, _unpack_backward)
+@apart
+def _rows_last(x: Array) -> Array:
+    return jnp.moveaxis(x, (0, 1), (-2, -1))
 
 
 @jax.custom_vjp
@@ -187,5 +192,9 @@ def _scores(q: Array, k: Array, mask: Array) -> Array:
 
 def _over_queries(wide: Array, x: Array) -> Array:
     """Returns `einsum("...TS,...TH->...SH", wide, x)`; of the two, `x` is turned around, which is smaller."""
-    turned = jax.lax.optimization_barrier(jnp.swapaxes(x, -1, -2))
-    return jnp.swapaxes(jnp.einsum("...HT,...TS->...HS", turned, wide), -1, -2)
+    return _swapped(jnp.einsum("...HT,...TS->...HS", _swapped(x), wide))
+
+
+@apart
+def _swapped(x: Array) -> Array:
+    return jnp.swapaxes(x, -1, -2)

@@ -49,3 +49,13 @@ def mesh_of(tree: Any) -> Mesh | None:
     """Returns the mesh that a tree of shardings is on; None for None."""
     leaves = jax.tree.leaves(tree)
     return leaves[0].mesh if leaves else None
+
+
+def compiler_options(mesh: Mesh | None) -> dict[str, str]:
+    """Returns how XLA should compile a train step for the devices of a mesh; None: those of the default backend."""
+    platform = jax.default_backend() if mesh is None else mesh.devices.flat[0].platform
+    if platform != "cpu":
+        return {}
+    # Operations in an order that needs little memory, instead of one that keeps many of them ready to run: a device is
+    # one thread, and results that wait are a third more memory.
+    return {"xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"}

@@ -22,6 +22,7 @@ from hrm_codegen.errors import ConfigError, HRMCodeGenError, MissingExtraError, 
 from hrm_codegen.generation.bucket import bucket_length
 from hrm_codegen.generation.sample import Rows, decode
 from hrm_codegen.model import abstract, bp_schedule
+from hrm_codegen.model.apart import fused
 from hrm_codegen.parallel import make_mesh, shardings
 from hrm_codegen.parallel.batch import batch_sharding
 from hrm_codegen.planning.flops import matmul_flops
@@ -159,12 +160,15 @@ def compile_train(config: Config, target: Target) -> Program:
     start = time.perf_counter()
     step, state, batch = abstract_train_step(config, mesh)
     schedule = bp_schedule(config.model, config.train)
-    flops = {passes: matmul_flops(step, state, batch, bp_passes=passes) for _, passes in schedule}
+    with fused():  # jax keeps what it traced
+        flops = {passes: matmul_flops(step, state, batch, bp_passes=passes) for _, passes in schedule}
     ends = [first for first, _ in schedule[1:]] + [config.train.num_steps]
     steps = [max(0, min(end, config.train.num_steps) - first) for (first, _), end in zip(schedule, ends, strict=True)]
     last = schedule[-1][1]
     work = sum(count * flops[passes] for count, (_, passes) in zip(steps, schedule, strict=True))
-    memory, hlo, xla_flops = _compile(step.lower(state, batch, bp_passes=last), target)
+    with fused():
+        lowered = step.lower(state, batch, bp_passes=last)
+    memory, hlo, xla_flops = _compile(lowered, target)
     return Program(
         memory=memory, hlo=hlo, xla_flops=xla_flops,
         flops=flops[last], work=work / flops[last] / config.train.num_steps,
@@ -228,8 +232,10 @@ def compile_decode(config: Config, target: Target) -> Program:
         "top_k": sampling.top_k,
         "nucleus": sampling.top_p < 1,
     }
-    flops = matmul_flops(decode, graphdef, params, None, *arguments, while_trips=limit, **static)
-    memory, hlo, xla_flops = _compile(decode.lower(graphdef, params, None, *arguments, **static), target)
+    with fused():
+        flops = matmul_flops(decode, graphdef, params, None, *arguments, while_trips=limit, **static)
+        lowered = decode.lower(graphdef, params, None, *arguments, **static)
+    memory, hlo, xla_flops = _compile(lowered, target)
     return Program(
         memory=memory, hlo=hlo, xla_flops=xla_flops, flops=flops, work=1.0,
         mesh={"data": 1, "fsdp": 1, "tensor": 1}, num_devices=1, seconds=time.perf_counter() - start,

@@ -17,7 +17,7 @@ from jax.sharding import Mesh
 
 from hrm_codegen.config import Config
 from hrm_codegen.model import merge
-from hrm_codegen.parallel.activations import constrained, mesh_of
+from hrm_codegen.parallel.activations import compiler_options, constrained, mesh_of
 from hrm_codegen.training.losses import TokenSums, token_sums
 from hrm_codegen.training.optimizer import Schedule
 from hrm_codegen.training.state import TrainState
@@ -77,7 +77,13 @@ def make_train_step(
         }
         return new, metrics
 
-    return jax.jit(step, donate_argnums=0, static_argnames="bp_passes", out_shardings=(state_shardings, None))
+    return jax.jit(
+        step,
+        donate_argnums=0,
+        static_argnames="bp_passes",
+        out_shardings=(state_shardings, None),
+        compiler_options=compiler_options(mesh),
+    )
 
 
 def make_eval_step(graphdef: Any, *, mesh: Mesh | None = None) -> Callable[[Any, Batch], TokenSums]:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hrm_codegen.model.products import attend, attend_to_two, project, unpack
+from hrm_codegen.model.products import attend, attend_to_two, project
 
 SIZES = {"B": 2, "T": 7, "D": 6, "C": 2, "F": 5, "N": 3, "H": 4, "V": 11}
 EQUATIONS = ["BTD,DCF->BTCF", "BTD,DCNH->BTCNH", "BTF,FD->BTD", "BTNH,NHD->BTD", "BTD,DV->BTV"]
@@ -33,8 +33,9 @@ def test_project_has_the_gradients_of_einsum(equation: str) -> None:
     left, right = equation.split("->")[0].split(",")
     x, weight = (draw(seed, *(SIZES[letter] for letter in part)) for seed, part in enumerate((left, right)))
     out, pull = jax.vjp(lambda *operands: project(equation, *operands), x, weight)
-    expected, expected_pull = jax.vjp(lambda *operands: jnp.einsum(equation, *operands), x, weight)
-    np.testing.assert_allclose(out, expected, rtol=1e-6)
+    _, expected_pull = jax.vjp(lambda *operands: jnp.einsum(equation, *operands), x, weight)
+    exact = np.einsum(equation, *(np.asarray(operand, "float64") for operand in (x, weight)))
+    np.testing.assert_allclose(out, exact, rtol=1e-6, atol=1e-6)
     grad = draw(9, *out.shape)
     for ours, theirs in zip(pull(grad), expected_pull(grad), strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
@@ -45,14 +46,6 @@ def test_a_product_of_bfloat16_can_be_float32_and_its_gradients_are_not() -> Non
     out, pull = jax.vjp(lambda *operands: project("BTD,DV->BTV", *operands, "float32"), x, weight)
     assert out.dtype == "float32"
     assert [grad.dtype for grad in pull(out)] == ["bfloat16", "bfloat16"]
-
-
-def test_unpacked_parts_pack_their_gradients() -> None:
-    packed = draw(0, 2, 3, 4, 5)
-    parts, pull = jax.vjp(unpack, packed)
-    np.testing.assert_array_equal(jnp.stack(parts, axis=2), packed)
-    grads = tuple(draw(seed, 2, 3, 5) for seed in range(4))
-    np.testing.assert_array_equal(pull(grads)[0], jnp.stack(grads, axis=2))
 
 
 def test_attention_has_the_values_and_gradients_of_softmax() -> None:

@@ -17,7 +17,7 @@ from hrm_codegen.config import Config, DataConfig, ModelConfig, TrainConfig
 from hrm_codegen.errors import ConfigError
 from hrm_codegen.planning import compile as compiling
 from hrm_codegen.planning import plan as planning
-from hrm_codegen.planning.targets import Target
+from hrm_codegen.planning.targets import Target, find_target
 
 # The cheapest core to compile; loops of the others are in test_planning_hlo and test_planning_flops.
 SMALL = [
@@ -59,6 +59,13 @@ def test_train_as_json(capsys: pytest.CaptureFixture[str]):
     assert sharded["memory"]["arguments"] < 0.5 * plan["memory"]["arguments"]
     assert "all-gather" in {item["op"] for item in sharded["collectives"]}
     assert sharded["flops_per_step"] == plan["flops_per_step"]
+
+
+def test_plans_are_of_programs_as_accelerators_run_them():
+    config = dataclasses.replace(CONFIG, train=TrainConfig(num_steps=50, batch_size=64))
+    step, state, batch = compiling.abstract_train_step(config, None)
+    assert "inlineable" in step.lower(state, batch, bp_passes=None).as_text()
+    assert "inlineable" not in compiling.compile_train(config, find_target("cpux8")).hlo
 
 
 def test_gen_plans_one_device(capsys: pytest.CaptureFixture[str]):
