@@ -15,16 +15,13 @@ import grain
 import numpy as np
 from jaxtyping import Int, UInt
 
+from hrm_codegen.data.packing import PackedRows, Packing, Row
 from hrm_codegen.data.token_file import TokenFile
 from hrm_codegen.errors import DatasetError
 from hrm_codegen.typing import Batch
 
 _log = logging.getLogger("hrm_codegen.data")
 
-Row = dict[str, np.ndarray]
-
-# Rows that are filled side by side. More waste less padding; at 64 it is a few percent for documents of half a row.
-_PACKING_BINS = 64
 # Documents whose lengths are looked at together.
 _CHUNK = 1 << 20
 _MIN_ANSWER = 2
@@ -125,18 +122,8 @@ def make_loader(
     documents = documents[index::count]
     if repeat:
         documents = documents.repeat()
-    fields = ("tokens", "targets", "prefix_mask", "loss_mask")
-    rows = grain.experimental.FirstFitPackIterDataset(
-        # Without threads: reading is a memory map, and Python threads would only fight for the interpreter.
-        documents.to_iter_dataset(grain.ReadOptions(num_threads=0, prefetch_buffer_size=0)),
-        length_struct=dict.fromkeys(fields, seq_len),
-        padding_struct={"tokens": pad_id, "targets": pad_id, "prefix_mask": False, "loss_mask": False},
-        meta_features=fields[1:],
-        num_packing_bins=max(_PACKING_BINS, batch_size) if packing else batch_size,
-        max_sequences_per_bin=None if packing else 1,
-        shuffle_bins=shuffle,
-        seed=seed,
-    )
+    fill = {"tokens": pad_id, "targets": pad_id, "prefix_mask": False, "loss_mask": False}
+    rows = PackedRows(documents, Packing(length=seq_len, together=packing, seed=seed if shuffle else None, fill=fill))
     return rows.batch(
         batch_size,
         drop_remainder=repeat,
@@ -196,8 +183,8 @@ def _stack(rows: Sequence[Row], *, batch_size: int, pad_id: int) -> Batch:
     return Batch(
         tokens=field("tokens", pad_id),
         targets=field("targets", pad_id),
-        positions=field("tokens_positions", 0),
-        segment_ids=field("tokens_segment_ids", 0),
+        positions=field("positions", 0),
+        segment_ids=field("segment_ids", 0),
         prefix_mask=field("prefix_mask", False),
         loss_mask=field("loss_mask", False),
     )
