@@ -8,14 +8,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 
-def repeat(work: Callable[[], object], at_least: float) -> list[float]:
-    """Returns the seconds of each repetition: one, and more until they take `at_least` seconds together."""
+def repeat(work: Callable[[], object], at_least: float, *, times: int = 1) -> list[float]:
+    """Returns the seconds of each repetition: `times`, and more until they take `at_least` seconds together."""
     seconds: list[float] = []
-    while not seconds or sum(seconds) < at_least:
+    while len(seconds) < times or sum(seconds) < at_least:
         start = time.perf_counter()
         work()
         seconds.append(time.perf_counter() - start)
     return seconds
+
+
+# Steps of training: the first ones after others had the memory are slower, and one in three of them does not count.
+STEPS = 3
 
 
 def resident_bytes() -> int | None:

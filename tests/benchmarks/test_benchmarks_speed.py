@@ -9,6 +9,7 @@ import dataclasses
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import numpy as np
 import pytest
 
 from benchmarks.speed import __main__ as command
-from benchmarks.speed import overall, tables, work
+from benchmarks.speed import overall, tables, timing, work
 from benchmarks.speed import records as figures
 from benchmarks.speed.engines import llama
 from benchmarks.speed.engines.llama import combined
@@ -27,7 +28,6 @@ from benchmarks.speed.settings import QUICK, SECTIONS, Settings
 from benchmarks.speed.team import NOT_INSTALLED, Contender, Team, installed
 
 TOY = """
-import time
 
 class Toy:
     def prepare(self, log, name, logits):
@@ -313,3 +313,11 @@ def test_the_whole_command_runs(tmp_path: Path) -> None:
     assert {each["section"] for each in hf} == {"train", "decode", "samples", "rows"}
     assert all(each["facts"]["logits_difference"] < 1e-3 for each in hf)
     assert next(each for each in hf if each["section"] == "train")["facts"]["L_bp_cycles"] == [0, 3]
+
+
+@pytest.mark.parametrize(("at_least", "times"), [(0.0, 1), (0.0, 3), (0.02, 1)])
+def test_work_is_repeated_often_and_long_enough(at_least: float, times: int) -> None:
+    seconds = timing.repeat(lambda: time.sleep(0.005), at_least, times=times)
+    assert len(seconds) >= times
+    assert sum(seconds) >= at_least
+    assert len(seconds) == times or sum(seconds[:-1]) < at_least  # and not more often

@@ -89,7 +89,7 @@ class Trainer(_Learner):
         """Repeats the step."""
         self._step(*self._batch)  # as in `ours`
         timing.reset_peak()
-        found = timing.repeat(functools.partial(self._step, *self._batch), seconds)
+        found = timing.repeat(functools.partial(self._step, *self._batch), seconds, times=timing.STEPS)
         return {
             "units": BATCH * SEQ_LEN,
             "seconds": found,

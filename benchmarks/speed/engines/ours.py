@@ -80,7 +80,7 @@ class Trainer(_Learner):
 
         step()  # after idling, while others had the memory, the first step is slower
         timing.reset_peak()
-        found = timing.repeat(step, seconds)
+        found = timing.repeat(step, seconds, times=timing.STEPS)
         return {
             "units": BATCH * SEQ_LEN,
             "seconds": found,
