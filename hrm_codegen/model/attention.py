@@ -17,7 +17,7 @@ from jaxtyping import Array, Bool, Float, Int
 from hrm_codegen.config.schema import MaskKind, ModelConfig
 from hrm_codegen.model.gates import gated_out, split_heads
 from hrm_codegen.model.layers import matrix_init
-from hrm_codegen.model.matrices import LaidOut, read
+from hrm_codegen.model.matrices import read
 from hrm_codegen.model.products import attend, attend_to_two, project
 
 
@@ -113,8 +113,6 @@ class Attention(nnx.Module):
                 mixed = attend_to_two(_merged(q), kept, mask, memory.prompt, prompt_mask, heads=self.num_heads)
             mixed = mixed.reshape(q.shape)
         weight = read(self.out, x.dtype, "out", shape=(self.num_heads, self.head_dim, -1))
-        if isinstance(weight, LaidOut):
-            return project("BTNH,NHD->BTD", jax.nn.sigmoid(gate) * jnp.moveaxis(mixed, 1, 2), weight), kept
         return gated_out(gate, mixed, weight), kept
 
 

@@ -14,7 +14,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from hrm_codegen.model.apart import apart
-from hrm_codegen.model.products import contract, gradient_of_rows, gradient_of_weight
+from hrm_codegen.model.matrices import LaidOut
+from hrm_codegen.model.products import contract, gradient_of_rows, gradient_of_weight, project
 
 _OUT, _DOWN = "BTNH,NHD->BTD", "BTF,FD->BTD"
 Heads = tuple[Float[Array, "B T N H"], Float[Array, "B N T H"], Float[Array, "B N T H"], Float[Array, "B N T H"]]
@@ -74,11 +75,17 @@ def _merged(gate: Array, q: Array, k: Array, v: Array, cos: Array, sin: Array) -
     return jnp.stack([_halves(gate), rotate(q, cos, -sin), rotate(k, cos, -sin), _halves(v)], axis=2)
 
 
-@jax.custom_vjp
 def gated_out(
-    gate: Float[Array, "B T N H"], mixed: Float[Array, "B N T H"], weight: Float[Array, "N H D"]
+    gate: Float[Array, "B T N H"], mixed: Float[Array, "B N T H"], weight: Float[Array, "N H D"] | LaidOut
 ) -> Float[Array, "B T D"]:
     """Returns the output of attention: `(sigmoid(gate) * mixed) weight`."""
+    if isinstance(weight, LaidOut):  # for a few tokens: nothing to take apart
+        return project(_OUT, jax.nn.sigmoid(gate) * jnp.moveaxis(mixed, 1, 2), weight)
+    return _out_of(gate, mixed, weight)
+
+
+@jax.custom_vjp
+def _out_of(gate: Array, mixed: Array, weight: Array) -> Array:
     return _gated_out(gate, mixed, weight)[0]
 
 
@@ -96,7 +103,7 @@ def _gated_out_backward(kept: tuple[Array, Array, Array], grad: Array) -> tuple[
     return grad_gate.reshape(gate.shape), _by_head(grad_mixed.reshape(gate.shape)), grad_weight
 
 
-gated_out.defvjp(_gated_out, _gated_out_backward)
+_out_of.defvjp(_gated_out, _gated_out_backward)
 
 
 @apart
@@ -131,9 +138,15 @@ def _gate_gradients(opened: Array, mixed: Array, grad: Array) -> tuple[Array, Ar
     return grad * mixed * (opened * (1 - opened)), grad * opened
 
 
-@jax.custom_vjp
-def gated_down(packed: Float[Array, "B T 2 F"], weight: Float[Array, "F D"]) -> Float[Array, "B T D"]:
+def gated_down(packed: Float[Array, "B T 2 F"], weight: Float[Array, "F D"] | LaidOut) -> Float[Array, "B T D"]:
     """Returns the output of a SwiGLU layer: `(silu(gate) * up) weight` (arXiv 2002.05202)."""
+    if isinstance(weight, LaidOut):
+        return project(_DOWN, jax.nn.silu(packed[:, :, 0]) * packed[:, :, 1], weight)
+    return _down_of(packed, weight)
+
+
+@jax.custom_vjp
+def _down_of(packed: Array, weight: Array) -> Array:
     return _gated_down(packed, weight)[0]
 
 
@@ -148,7 +161,7 @@ def _gated_down_backward(kept: tuple[Array, Array], grad: Array) -> tuple[Array,
     return _swiglu_gradient(packed, opened, gradient_of_rows(_DOWN, weight, grad)), grad_weight
 
 
-gated_down.defvjp(_gated_down, _gated_down_backward)
+_down_of.defvjp(_gated_down, _gated_down_backward)
 
 
 @apart

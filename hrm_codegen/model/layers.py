@@ -18,7 +18,7 @@ from jaxtyping import Array, Float, Int
 
 from hrm_codegen.config.schema import ModelConfig
 from hrm_codegen.model.gates import gated_down
-from hrm_codegen.model.matrices import LaidOut, read
+from hrm_codegen.model.matrices import read
 from hrm_codegen.model.products import project
 
 
@@ -91,7 +91,4 @@ class Mlp(nnx.Module):
     def __call__(self, x: Float[Array, "B T D"]) -> Float[Array, "B T D"]:
         """Maps each position on its own."""
         packed = project("BTD,DCF->BTCF", x, read(self.gate_up, x.dtype, "gate_up"))
-        down = read(self.down, x.dtype, "down")
-        if isinstance(down, LaidOut):
-            return project("BTF,FD->BTD", jax.nn.silu(packed[:, :, 0]) * packed[:, :, 1], down)
-        return gated_down(packed, down)
+        return gated_down(packed, read(self.down, x.dtype, "down"))
