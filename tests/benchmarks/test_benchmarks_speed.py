@@ -28,6 +28,7 @@ from benchmarks.speed.settings import QUICK, SECTIONS, Settings
 from benchmarks.speed.team import NOT_INSTALLED, Contender, Team, installed
 
 TOY = """
+import time
 
 class Toy:
     def prepare(self, log, name, logits):
