@@ -21,16 +21,16 @@ _OUT, _DOWN = "BTNH,NHD->BTD", "BTF,FD->BTD"
 Heads = tuple[Float[Array, "B T N H"], Float[Array, "B N T H"], Float[Array, "B N T H"], Float[Array, "B N T H"]]
 
 
-def rotate(x: Float[Array, "*G H"], cos: Float[Array, "*#G H"], sin: Float[Array, "*#G H"]) -> Float[Array, "*G 2 C"]:
+def _rotate(x: Array, cos: Array, sin: Array) -> Array:
     """Rotates the pairs (i, i + H/2) of each head by its position's angles, in float32 (arXiv 2104.09864).
 
     Args:
-      x: Queries or keys.
-      cos: Cosines, of a shape that broadcasts to that of `x`.
+      x: Queries or keys, [..., H].
+      cos: Cosines, of a shape that broadcasts to that of `x` (unchecked: exported programs have unknown sizes).
       sin: Sines.
 
     Returns:
-      The halves of each head, C = H / 2: as one axis, the loop would be cut in two at its middle.
+      The halves of each head, [..., 2, H / 2]: as one axis, the loop would be cut in two at its middle.
     """
     wide, cos, sin = (_halves(leaf.astype(jnp.float32)) for leaf in (x, cos, sin))
     # The other half of each pair, by turning the axis of halves around.
@@ -60,7 +60,7 @@ split_heads.defvjp(_split_heads, _merge_heads)
 @apart
 def _rotated_by_head(packed: Array, cos: Array, sin: Array) -> tuple[Array, Array]:
     q, k, cos, sin = (jnp.moveaxis(leaf, 2, 1) for leaf in (packed[:, :, 1], packed[:, :, 2], cos, sin))
-    return rotate(q, cos, sin), rotate(k, cos, sin)
+    return _rotate(q, cos, sin), _rotate(k, cos, sin)
 
 
 @apart
@@ -72,7 +72,7 @@ def _values_by_head(packed: Array) -> Float[Array, "B N T H"]:
 def _merged(gate: Array, q: Array, k: Array, v: Array, cos: Array, sin: Array) -> Float[Array, "B T 4 N 2 C"]:
     """Their gradients side by side, those of query and key rotated back."""
     q, k, v = (jnp.moveaxis(leaf, 1, 2) for leaf in (q, k, v))
-    return jnp.stack([_halves(gate), rotate(q, cos, -sin), rotate(k, cos, -sin), _halves(v)], axis=2)
+    return jnp.stack([_halves(gate), _rotate(q, cos, -sin), _rotate(k, cos, -sin), _halves(v)], axis=2)
 
 
 def gated_out(
