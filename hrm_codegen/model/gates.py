@@ -9,6 +9,8 @@ Letters: B batch, T positions, D width, F feed-forward width, N heads, H head si
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -75,10 +77,8 @@ def _merged(gate: Array, q: Array, k: Array, v: Array, cos: Array, sin: Array) -
     return jnp.stack([_halves(gate), _rotate(q, cos, -sin), _rotate(k, cos, -sin), _halves(v)], axis=2)
 
 
-def gated_out(
-    gate: Float[Array, "B T N H"], mixed: Float[Array, "B N T H"], weight: Float[Array, "N H D"] | LaidOut
-) -> Float[Array, "B T D"]:
-    """Returns the output of attention: `(sigmoid(gate) * mixed) weight`."""
+def gated_out(gate: Float[Array, "B T N H"], mixed: Float[Array, "B N T H"], weight: Any) -> Float[Array, "B T D"]:
+    """Returns the output of attention: `(sigmoid(gate) * mixed) weight`; the weight, [N, H, D], as `project` takes it."""
     if isinstance(weight, LaidOut):  # for a few tokens: nothing to take apart
         return project(_OUT, jax.nn.sigmoid(gate) * jnp.moveaxis(mixed, 1, 2), weight)
     return _out_of(gate, mixed, weight)
@@ -138,8 +138,8 @@ def _gate_gradients(opened: Array, mixed: Array, grad: Array) -> tuple[Array, Ar
     return grad * mixed * (opened * (1 - opened)), grad * opened
 
 
-def gated_down(packed: Float[Array, "B T 2 F"], weight: Float[Array, "F D"] | LaidOut) -> Float[Array, "B T D"]:
-    """Returns the output of a SwiGLU layer: `(silu(gate) * up) weight` (arXiv 2002.05202)."""
+def gated_down(packed: Float[Array, "B T 2 F"], weight: Any) -> Float[Array, "B T D"]:
+    """Returns the output of a SwiGLU layer: `(silu(gate) * up) weight` (arXiv 2002.05202); the weight is [F, D]."""
     if isinstance(weight, LaidOut):
         return project(_DOWN, jax.nn.silu(packed[:, :, 0]) * packed[:, :, 1], weight)
     return _down_of(packed, weight)
