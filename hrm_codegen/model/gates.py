@@ -78,7 +78,7 @@ def _merged(gate: Array, q: Array, k: Array, v: Array, cos: Array, sin: Array) -
 
 
 def gated_out(gate: Float[Array, "B T N H"], mixed: Float[Array, "B N T H"], weight: Any) -> Float[Array, "B T D"]:
-    """Returns the output of attention: `(sigmoid(gate) * mixed) weight`; the weight, [N, H, D], as `project` takes it."""
+    """Returns the output of attention: `(sigmoid(gate) * mixed) weight`; the weight is [N, H, D]."""
     if isinstance(weight, LaidOut):  # for a few tokens: nothing to take apart
         return project(_OUT, jax.nn.sigmoid(gate) * jnp.moveaxis(mixed, 1, 2), weight)
     return _out_of(gate, mixed, weight)
