@@ -17,7 +17,6 @@ import numpy as np
 Row = dict[str, np.ndarray]
 
 WINDOW = 256  # documents; 1,024 would fill half a percent more
-_STATE = ("window", "row")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -72,12 +71,12 @@ class _Rows(grain.DatasetIterator):
         return _joined(row, self._packing)
 
     def get_state(self) -> dict[str, Any]:
-        return dict(zip(_STATE, (self._window, self._row), strict=True))
+        return {"window": self._window, "row": self._row}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        if state.keys() != set(_STATE):
+        if state.keys() != self.get_state().keys():
             raise ValueError("its place in the data is of an earlier version")
-        self._window, self._row = (state[name] for name in _STATE)
+        self._window, self._row = state["window"], state["row"]
         self._rows = None
 
     def _read(self) -> list[list[Row]]:

@@ -1,4 +1,4 @@
-"""Rows for the train step: documents are shuffled, cut, packed and batched by Grain's Dataset API.
+"""Rows for the train step: documents are shuffled, cut, packed (`packing.py`) and batched with Grain's Dataset API.
 
 The iterator of a loader has `get_state` and `set_state`, goes into a checkpoint, and continues bitwise. Tokens stay on
 disk until their document is drawn. Not a device feed: `parallel.put_batch` places what comes out.

@@ -91,7 +91,7 @@ def _out_of(gate: Array, mixed: Array, weight: Array) -> Array:
 
 def _gated_out(gate: Array, mixed: Array, weight: Array) -> tuple[Array, tuple[Array, Array, Array]]:
     # Heads as one axis: a loop over a head alone is short.
-    gated = _times(_sigmoid(_flat(gate)), _flat(_by_position(mixed)))
+    gated = _times(_sigmoid(_flat(gate)), _flat(_exchanged(mixed)))
     return contract(_OUT, gated.reshape(gate.shape), weight), (gate, mixed, weight)
 
 
@@ -100,7 +100,7 @@ def _gated_out_backward(kept: tuple[Array, Array, Array], grad: Array) -> tuple[
     opened, flat, gated = _gated_again(_flat(gate), mixed)
     grad_weight = gradient_of_weight(_OUT, gated.reshape(gate.shape), grad, weight.dtype)
     grad_gate, grad_mixed = _gate_gradients(opened, flat, _flat(gradient_of_rows(_OUT, weight, grad)))
-    return grad_gate.reshape(gate.shape), _by_head(grad_mixed.reshape(gate.shape)), grad_weight
+    return grad_gate.reshape(gate.shape), _exchanged(grad_mixed.reshape(gate.shape)), grad_weight
 
 
 _out_of.defvjp(_gated_out, _gated_out_backward)
@@ -117,19 +117,15 @@ def _times(left: Array, right: Array) -> Array:
 
 
 @apart
-def _by_position(x: Float[Array, "B N T H"]) -> Float[Array, "B T N H"]:
-    return jnp.moveaxis(x, 1, 2)
-
-
-@apart
-def _by_head(x: Float[Array, "B T N H"]) -> Float[Array, "B N T H"]:
-    return jnp.moveaxis(x, 2, 1)
+def _exchanged(x: Array) -> Array:
+    """Heads before positions become positions before heads, and the other way around."""
+    return jnp.swapaxes(x, 1, 2)
 
 
 @apart
 def _gated_again(gate: Float[Array, "B T F"], mixed: Float[Array, "B N T H"]) -> tuple[Array, Array, Array]:
     """What the forward pass computed. In one program: XLA would take equal ones for one, and keep its results."""
-    opened, flat = _sigmoid(gate), _flat(_by_position(mixed))
+    opened, flat = _sigmoid(gate), _flat(_exchanged(mixed))
     return opened, flat, _times(opened, flat)
 
 

@@ -160,14 +160,13 @@ def compile_train(config: Config, target: Target) -> Program:
     start = time.perf_counter()
     step, state, batch = abstract_train_step(config, mesh)
     schedule = bp_schedule(config.model, config.train)
-    with fused():  # jax keeps what it traced
+    last = schedule[-1][1]
+    with fused():
         flops = {passes: matmul_flops(step, state, batch, bp_passes=passes) for _, passes in schedule}
+        lowered = step.lower(state, batch, bp_passes=last)
     ends = [first for first, _ in schedule[1:]] + [config.train.num_steps]
     steps = [max(0, min(end, config.train.num_steps) - first) for (first, _), end in zip(schedule, ends, strict=True)]
-    last = schedule[-1][1]
     work = sum(count * flops[passes] for count, (_, passes) in zip(steps, schedule, strict=True))
-    with fused():
-        lowered = step.lower(state, batch, bp_passes=last)
     memory, hlo, xla_flops = _compile(lowered, target)
     return Program(
         memory=memory, hlo=hlo, xla_flops=xla_flops,
