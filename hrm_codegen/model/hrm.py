@@ -7,6 +7,9 @@ cycles, so that the program does not grow with them; decoding unrolls them, beca
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -177,7 +180,7 @@ class HRM(nnx.Module):
 
             return jax.lax.scan(loop, x, None, length=num_passes(config))[0]
 
-        l_stack, h_stack = self._stacks()
+        l_stack, h_stack = (_of_stack(stack) for stack in self._stacks())
         carry = (x, self._initial_z_l(x))
         for group in cycle_groups(config.h_cycles, config.l_cycles, bp_passes):
 
@@ -221,8 +224,33 @@ class HRM(nnx.Module):
         return (self.l_stack, self.h_stack) if self.config.core == "hrm" else (self.stack, self.stack)
 
 
+class _Pass(NamedTuple):
+    """One pass through a stack, as a program that is traced once and called as often as there are passes.
+
+    It belongs to one trace of the model: what places arrays on a mesh may be another the next time.
+
+    Attributes:
+      program: (parameters, input, context) to output.
+      state: The parameters.
+    """
+
+    program: Callable[[nnx.State, Array, Context], Array]
+    state: nnx.State
+
+    def __call__(self, z: Array, context: Context) -> Array:
+        return self.program(self.state, z, context)
+
+    def detached(self) -> _Pass:
+        return self._replace(state=jax.tree.map(jax.lax.stop_gradient, self.state))
+
+
+def _of_stack(stack: Stack) -> _Pass:
+    graphdef, state = nnx.split(stack)
+    return _Pass(jax.jit(lambda state, z, context: nnx.merge(graphdef, state)(z, context)), state)
+
+
 def _scan_passes(
-    stack: Stack, z: Array, injected: Array, context: Context, length: int, *, graded: bool, unroll: bool = False
+    stack: _Pass, z: Array, injected: Array, context: Context, length: int, *, graded: bool, unroll: bool = False
 ) -> Array:
     """Applies `z = stack(z + injected)` `length` times.
 
@@ -231,8 +259,7 @@ def _scan_passes(
     if length == 0:
         return z
     if not graded:
-        graphdef, state = nnx.split(stack)
-        stack = nnx.merge(graphdef, jax.tree.map(jax.lax.stop_gradient, state))
+        stack = stack.detached()
         z, injected = jax.lax.stop_gradient((z, injected))
     if length == 1 or unroll:
         for _ in range(length):

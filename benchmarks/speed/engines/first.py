@@ -27,19 +27,21 @@ def main() -> None:
 def _train_ours(size: str) -> None:
     import jax
 
-    from hrm_codegen.loading import enable_compile_cache
+    from hrm_codegen.loading import start_jax
 
-    enable_compile_cache()
+    start_jax("cpu", split_cpu=True)
     from benchmarks.speed.engines.batches import batch_of
     from hrm_codegen.model import init
-    from hrm_codegen.training import create_state, make_optimizer, make_train_step
+    from hrm_codegen.parallel import make_mesh, put_batch, put_tree, shardings
+    from hrm_codegen.training.setup import make_step
 
     config = config_of(size)
     graphdef, params = init(config.model, jax.random.key(0))
-    tx, schedule = make_optimizer(config.optim, config.train.num_steps, params)
-    step = make_train_step(graphdef, tx, schedule, config)
-    batch = batch_of(work.random_rows(config.model.vocab_size, BATCH, SEQ_LEN))
-    jax.block_until_ready(step(create_state(params, tx, ema=False), batch, bp_passes=GRADED_PASSES))
+    mesh = make_mesh(config.mesh, microbatch=BATCH)
+    params = put_tree(params, shardings(params, mesh))
+    prepared = make_step(config, graphdef, params, mesh)
+    batch = put_batch(batch_of(work.random_rows(config.model.vocab_size, BATCH, SEQ_LEN)), mesh)
+    jax.block_until_ready(prepared.train_step(prepared.create(params), batch, bp_passes=GRADED_PASSES))
 
 
 def _generate_ours(size: str) -> None:
