@@ -6,13 +6,33 @@ Not a ranking of sizes or machines: each line is a ratio of two programs that di
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from benchmarks.speed.records import OURS, Record, Summary, groups, ratio, speeds, summary
 from benchmarks.speed.tables import NOTHING, markdown, number
 
-_OURS = {OURS: "", f"{OURS}-int8": ", int8 weights"}  # as the commands run; another number of devices is a section's
-_THEIRS = ("hf", "hf-eager")  # Transformers' eager model, by section
+
+class _Ours(NamedTuple):
+    """A contender of ours that has a line of its own.
+
+    Attributes:
+      label: Added to the work.
+      theirs: Transformers' that it is compared with, by section.
+      others: Whether others, all of float32, are compared, too.
+    """
+
+    label: str
+    theirs: tuple[str, ...] = ("hf", "hf-eager")
+    others: bool = True
+
+
+# As the commands run; another number of devices is a section's.
+_OURS = {
+    OURS: _Ours(""),
+    f"{OURS}-int8": _Ours(", int8 weights"),
+    f"{OURS}-bf16": _Ours(", bfloat16 products", theirs=("hf-bf16",), others=False),
+}
+_THEIRS = {name for ours in _OURS.values() for name in ours.theirs}
 _UNITS = {"train": "tokens/s", "decode": "tokens/s", "samples": "answers/s", "rows": "answer tokens/s"}
 _HEADER = ("work", "size", "unit", "ours", "Transformers", "ours / Transformers", "others: theirs (ours / theirs)")
 LOST = "lost"
@@ -23,17 +43,17 @@ def show(records: Sequence[Record]) -> str:
     rows = []
     for group in groups(record for record in records if record.section in _UNITS):
         by_name = {record.contender: record for record in group if record.rounds}
-        ours = [by_name.pop(name) for name in _OURS if name in by_name]
-        theirs = next((by_name.pop(name) for name in _THEIRS if name in by_name), None)
-        rows += [_line(record, theirs, by_name) for record in ours]
+        for name in (name for name in _OURS if name in by_name):
+            theirs = next((by_name[match] for match in _OURS[name].theirs if match in by_name), None)
+            rows.append(_line(by_name[name], theirs, by_name if _OURS[name].others else {}))
     return markdown(_HEADER, rows)
 
 
 def _line(ours: Record, theirs: Record | None, others: Mapping[str, Record]) -> tuple[str, ...]:
-    foreign = {name: each for name, each in others.items() if not name.startswith(OURS)}
+    foreign = {name: each for name, each in others.items() if not name.startswith(OURS) and name not in _THEIRS}
     compared = [f"{name} {_median(each)} ({_ratio(ratio(ours, each))})" for name, each in foreign.items()]
     return (
-        _described(ours.section, ours.work) + _OURS[ours.contender],
+        _described(ours.section, ours.work) + _OURS[ours.contender].label,
         ours.size,
         _UNITS[ours.section],
         _median(ours),

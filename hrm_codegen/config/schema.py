@@ -14,6 +14,7 @@ from typing import Literal
 Core = Literal["hrm", "trm", "looped", "transformer"]
 MaskKind = Literal["prefix_lm", "causal"]
 Dtype = Literal["auto", "float32", "bfloat16"]
+MatmulDtype = Literal["float32", "bfloat16"]
 RematPolicy = Literal["all", "elementwise"]
 WandbMode = Literal["auto", "online", "offline", "disabled"]
 
@@ -153,6 +154,9 @@ class TrainConfig:
       grad_accum: Microbatches that a global batch is cut into.
       bp_min: Passes with gradient at the start (K_min). None: h_cycles + 1, the least that reaches the embedding.
       bp_max: Passes with gradient in the end (K_max). None: h_cycles + ceil(h_cycles * l_cycles / 2).
+      matmul_dtype: Of what the step multiplies with weights, where activations are float32: with `bfloat16` operands
+        are rounded, sums stay float32. Faster on CPUs with AVX512-BF16 or AMX, slower on others; `model.dtype` is the
+        way for accelerators.
       bp_warmup_ratio: Share of `num_steps` over which K grows from bp_min to bp_max.
       seed: Of the weights and of the order of the data.
       log_every: Steps between lines of metrics.
@@ -173,6 +177,7 @@ class TrainConfig:
     grad_accum: int = 1
     bp_min: int | None = None
     bp_max: int | None = None
+    matmul_dtype: MatmulDtype = "float32"
     bp_warmup_ratio: float = 0.2
     seed: int = 0
     log_every: int = 10

@@ -39,7 +39,7 @@ def apart(function: _Function) -> _Function:
 
     @functools.wraps(function)
     def call(*args: Any) -> Any:
-        if jax.default_backend() != "cpu" or _FUSED.get() or not _is_large(args):
+        if not is_apart(args):
             return function(*args)
         with set_xla_metadata(inlineable="false"):
             return program(*args)
@@ -57,7 +57,14 @@ def fused() -> Iterator[None]:
         _FUSED.reset(token)
 
 
-def _is_large(args: Any) -> bool:
+def for_cpu() -> bool:
+    """Says whether what is traced is for a CPU."""
+    return jax.default_backend() == "cpu" and not _FUSED.get()
+
+
+def is_apart(args: Any) -> bool:
+    """Says whether a function of these arrays, in any structure, is a program of its own."""
     shapes = [leaf.shape for leaf in jax.tree.leaves(args)]
     # Exported programs have shapes that are not known yet.
-    return all(isinstance(size, int) for shape in shapes for size in shape) and max(map(math.prod, shapes)) >= _LEAST
+    known = all(isinstance(size, int) for shape in shapes for size in shape)
+    return for_cpu() and known and max(map(math.prod, shapes)) >= _LEAST

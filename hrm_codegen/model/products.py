@@ -19,6 +19,7 @@ from jaxtyping import Array, Bool, Float
 
 from hrm_codegen.model.apart import apart
 from hrm_codegen.model.matrices import LaidOut
+from hrm_codegen.model.operands import as_multiplied
 
 HIDDEN = -1e30  # added to the scores of keys that a query may not see: their weight is exactly 0
 ATTENTION = "attention"  # the name that checkpoint policies know its results by
@@ -67,7 +68,8 @@ def contract(equation: str, left: Array, right: Array, dtype: Any = None) -> Arr
     summed = [letter for letter in first if letter in second]
     assert out == "".join(letter for letter in first + second if letter not in summed)
     axes = (tuple(first.index(letter) for letter in summed), tuple(second.index(letter) for letter in summed))
-    return jax.lax.dot_general(left, right, (axes, ((), ())), preferred_element_type=dtype)
+    dtype = dtype or jnp.result_type(left, right)
+    return jax.lax.dot_general(*as_multiplied(left, right), (axes, ((), ())), preferred_element_type=dtype)
 
 
 def gradient_of_rows(equation: str, weight: Array, grad: Array) -> Array:

@@ -17,6 +17,7 @@ from jax.sharding import Mesh
 
 from hrm_codegen.config import Config
 from hrm_codegen.model import merge
+from hrm_codegen.model.operands import rounded_operands
 from hrm_codegen.parallel.activations import compiler_options, constrained, mesh_of
 from hrm_codegen.training.losses import TokenSums, token_sums
 from hrm_codegen.training.optimizer import Schedule
@@ -44,14 +45,14 @@ def make_train_step(
       graphdef: Static half of the model.
       tx: The optimizer.
       schedule: Its learning rate, for the metrics.
-      config: `train.grad_accum` and `optim.ema_decay` are read.
+      config: `train.grad_accum`, `train.matmul_dtype` and `optim.ema_decay` are read.
       state_shardings: Tree of shardings of the new state; None: where the compiler puts it.
     """
     grad_accum, decay = config.train.grad_accum, config.optim.ema_decay
     mesh = mesh_of(state_shardings)
 
     def step(state: TrainState, batch: Batch, *, bp_passes: int | None) -> tuple[TrainState, Metrics]:
-        with constrained(mesh):
+        with constrained(mesh), rounded_operands(config.train.matmul_dtype == "bfloat16"):
             sums, grads = _summed_gradients(graphdef, state.params, batch, bp_passes=bp_passes, grad_accum=grad_accum)
         count = jnp.maximum(sums.num_targets, 1.0)
         grads = jax.tree.map(lambda grad: grad / count, grads)

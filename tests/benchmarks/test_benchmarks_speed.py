@@ -158,6 +158,9 @@ def test_the_overall_table_has_every_comparison_and_says_which_are_lost() -> Non
         record("ours", 1.0, section="start", work={"goal": "train", "cache": "cold"}),
         record("hf-eager", 1.0, section="train"),
         record("ours", 2.0, section="train"),
+        record("ours-bf16", 1.0, section="train"),
+        record("hf-bf16", 4.0, section="train"),  # of its like alone
+        record("hf-compiled", 4.0, section="train"),
         record("ours", 4.0, section="rows"),  # of the same size, and without distinctions of its own, too
     ]
     shown = overall.show(figures.from_json(json.loads(json.dumps(figures.to_json(measured)))))
@@ -165,7 +168,8 @@ def test_the_overall_table_has_every_comparison_and_says_which_are_lost() -> Non
         "| decode, batch 8 | 1m | tokens/s | 7.50 | 3.12 | 3.00 (2.00..4.00) | onnxruntime 15.0 (0.50 lost) |",
         "| decode, batch 8, int8 weights | 1m | tokens/s | 5.00 | 3.12 | 2.50 (1.00..4.00) "
         "| onnxruntime 15.0 (0.38 lost) |",
-        "| train step, 8 x 256 | 1m | tokens/s | 5.00 | 10.0 | 0.50 (0.50..0.50) lost | – |",
+        "| train step, 8 x 256 | 1m | tokens/s | 5.00 | 10.0 | 0.50 (0.50..0.50) lost | hf-compiled 2.50 (2.00) |",
+        "| train step, 8 x 256, bfloat16 products | 1m | tokens/s | 10.0 | 2.50 | 4.00 (4.00..4.00) | – |",
         "| epoch of real problems | 1m | answer tokens/s | 2.50 | – | – | – |",
     ]
 

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 
 import jax
+import jax.flatten_util
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -159,3 +160,19 @@ def test_token_sums_equal_float64_numpy():
     np.testing.assert_allclose(sums.loss, losses[mask].sum(), rtol=1e-5)
     assert float(sums.num_correct) == (wide.argmax(-1) == targets)[mask].sum()
     assert float(sums.num_targets) == mask.sum()
+
+
+def test_bfloat16_products_change_the_step_by_their_rounding_alone_and_leave_validation_as_it_is() -> None:
+    mixed = dataclasses.replace(HRM, train=dataclasses.replace(HRM.train, matmul_dtype="bfloat16"))
+    batch, found = make_batch(), {}
+    for config in (HRM, mixed):
+        state, step = start(config, tx=optax.sgd(1.0))
+        before = jax.tree.map(jnp.copy, state.params)
+        after, metrics = step(state, batch, bp_passes=None)
+        moved = jax.tree.map(jnp.subtract, after.params, before)
+        found[config.train.matmul_dtype] = (float(metrics["loss"]), jax.flatten_util.ravel_pytree(moved)[0])
+    (loss, moved), (rounded_loss, rounded) = found["float32"], found["bfloat16"]
+    assert 0 < abs(rounded_loss - loss) < 0.01 * loss
+    assert 1e-4 < np.linalg.norm(rounded - moved) / np.linalg.norm(moved) < 0.05
+    graphdef, params = new_model(HRM.model)
+    assert "bf16" not in make_eval_step(graphdef).lower(params, batch).as_text()

@@ -48,14 +48,17 @@ class _Model:
 class _Learner(_Model):
     """A model with optimizer and train step."""
 
-    def _start_training(self) -> None:
+    def _start_training(self, *, mixed: bool = False) -> None:
         self.net.train()
+        self._mixed = mixed
         self._optimizer = torch.optim.AdamW(
             self.net.parameters(), lr=LEARNING_RATE, betas=BETAS, weight_decay=WEIGHT_DECAY
         )
 
     def _step(self, inputs: dict[str, torch.Tensor], targets: torch.Tensor) -> float:
-        logits = self.net(**inputs, use_cache=False).logits
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self._mixed):
+            logits = self.net(**inputs, use_cache=False).logits
+        logits = logits.float()
         loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.net.parameters(), CLIP)
@@ -65,14 +68,14 @@ class _Learner(_Model):
 
 
 class Trainer(_Learner):
-    """AdamW with clipping on random full rows, eager or with the forward pass compiled."""
+    """AdamW with clipping on random full rows: eager, with the forward pass compiled, or under bfloat16 autocast."""
 
-    def prepare(self, folder: str, compiled: bool) -> dict[str, Any]:
+    def prepare(self, folder: str, compiled: bool = False, mixed: bool = False) -> dict[str, Any]:
         """Makes the model and its compiled step; returns facts about them."""
         self._load(folder)
         logits = self._logits()
         self._created = timing.resident_bytes()
-        self._start_training()
+        self._start_training(mixed=mixed)
         if compiled:
             self.net.forward = torch.compile(self.net.forward)
         self._batch = self._random_batch()

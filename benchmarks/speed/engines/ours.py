@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from typing import Any
 
@@ -14,6 +15,7 @@ from benchmarks.speed.engines.model import make_model
 from benchmarks.speed.sizes import BATCH, GRADED_PASSES, SEQ_LEN, config_of
 from hrm_codegen.benchmarking import peak_bytes
 from hrm_codegen.config import EvalConfig, MeshConfig, SampleConfig
+from hrm_codegen.config.schema import MatmulDtype
 from hrm_codegen.data import TokenFile, make_loader
 from hrm_codegen.machine import return_free_memory
 from hrm_codegen.parallel import make_mesh, put_batch, put_tree, shardings
@@ -38,11 +40,12 @@ class _Model:
 class _Learner(_Model):
     """A model with state and train step."""
 
-    def _make_step(self, devices: int) -> None:
+    def _make_step(self, devices: int, matmuls: MatmulDtype = "float32") -> None:
         """Makes state and step on a mesh of devices that share the rows."""
+        config = dataclasses.replace(self.config, train=dataclasses.replace(self.config.train, matmul_dtype=matmuls))
         self._mesh = make_mesh(MeshConfig(data=devices, fsdp=1, tensor=1), microbatch=BATCH)
         params = put_tree(self.model.params, shardings(self.model.params, self._mesh))
-        prepared = make_step(self.config, self.model.graphdef, params, self._mesh)
+        prepared = make_step(config, self.model.graphdef, params, self._mesh)
         self._state: Any = prepared.create(params)
         self._step: Any = prepared.train_step
 
@@ -50,12 +53,12 @@ class _Learner(_Model):
 class Trainer(_Learner):
     """The train step on random full rows, on one device or on several virtual ones that share the rows."""
 
-    def prepare(self, size: str, devices: int) -> dict[str, Any]:
+    def prepare(self, size: str, devices: int, matmuls: MatmulDtype = "float32") -> dict[str, Any]:
         """Makes the model and its compiled step; returns facts about them."""
         self._load(size)
         logits = self._logits()
         self._created = timing.resident_bytes()
-        self._make_step(devices)
+        self._make_step(devices, matmuls)
         rows = work.random_rows(self.config.model.vocab_size, BATCH, SEQ_LEN)
         self._batch = put_batch(batch_of(rows), self._mesh)
         start = time.perf_counter()

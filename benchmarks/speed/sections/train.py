@@ -27,23 +27,27 @@ def run(settings: Settings, shop: Shop) -> list[Record]:
 
 def show(records: Sequence[Record], peak_flops: float | None) -> str:
     note = (
-        f"{BATCH} rows of {SEQ_LEN} tokens, the first quarter a prompt, float32, AdamW with clipping, K = "
-        f"{GRADED_PASSES}. {agreement(records)}All start with GLIBC_TUNABLES=glibc.malloc.hugetlb=1. "
-        f"{OURS_ARE} Memory: the most while steps run; `step` is without what the process had when the model was made. "
-        "The peak is the best product of section machine.\n\n"
+        f"{BATCH} rows of {SEQ_LEN} tokens, the first quarter a prompt, AdamW with clipping, K = {GRADED_PASSES}; "
+        "float32 but for `bf16` (`train.matmul_dtype`, torch's autocast). "
+        f"{agreement(records)}All start with GLIBC_TUNABLES=glibc.malloc.hugetlb=1. {OURS_ARE} "
+        "Memory: the most while steps run; `step` is without what the process had when the model was made. "
+        "The peak is the best float32 product of section machine.\n\n"
     )
     columns = {
         "tokens/s": lambda record: spread(summary(speeds(record))),
         "ms a step": lambda record: spread(summary(1e3 * value for value in seconds(record))),
         "process, MB": lambda record: _megabytes(record, "peak_bytes"),
         "step, MB": lambda record: _megabytes(record, "step_bytes"),
-        "of the matrix peak": lambda record: _share(record, peak_flops),
+        "of the float32 peak": lambda record: _share(record, peak_flops),
     }
     return note + compared(records, (), columns)
 
 
 def _contenders(size: str, shop: Shop) -> list[Contender]:
-    ours = [us("ours", _OURS, lambda: {"size": size})]
+    ours = [
+        us("ours", _OURS, lambda: {"size": size}),
+        us("ours-bf16", _OURS, lambda: {"size": size, "matmuls": "bfloat16"}),
+    ]
     if devices() > 1:
         ours.append(us("ours-1dev", _OURS, lambda: {"size": size}, most=1))
     return [
@@ -52,13 +56,19 @@ def _contenders(size: str, shop: Shop) -> list[Contender]:
             name="hf-eager",
             engine=_THEIRS,
             needs=_HF,
-            options=lambda: {"folder": shop.model(size), "compiled": False},
+            options=lambda: {"folder": shop.model(size)},
         ),
         Contender(
             name="hf-compiled",
             engine=_THEIRS,
             needs=_HF,
             options=lambda: {"folder": shop.model(size), "compiled": True},
+        ),
+        Contender(
+            name="hf-bf16",
+            engine=_THEIRS,
+            needs=_HF,
+            options=lambda: {"folder": shop.model(size), "mixed": True},
         ),
     ]
 
