@@ -15,10 +15,11 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
 from hrm_codegen.config.schema import MaskKind, ModelConfig
+from hrm_codegen.model.dot_product_attention import attend, attend_to_two
 from hrm_codegen.model.gates import gated_out, split_heads
 from hrm_codegen.model.layers import matrix_init
 from hrm_codegen.model.matrices import read
-from hrm_codegen.model.products import attend, attend_to_two, project
+from hrm_codegen.model.products import project
 
 
 class KeyValue(NamedTuple):

@@ -35,7 +35,7 @@ state_init = _compiled(jax.nn.initializers.truncated_normal(1.0))
 
 
 def compute_dtype(config: ModelConfig) -> jnp.dtype:
-    """Returns the type of activations: as configured, or by platform (CPUs gain nothing from bfloat16)."""
+    """Returns the type of activations: as configured, or by platform (CPUs have no arithmetic for bfloat16)."""
     if config.dtype != "auto":
         return jnp.dtype(config.dtype)
     return jnp.dtype("float32" if jax.default_backend() == "cpu" else "bfloat16")

@@ -15,9 +15,9 @@ from jaxtyping import Array, Float
 
 from hrm_codegen.config.schema import ModelConfig
 from hrm_codegen.model.attention import Attention, Context, KeyValue, Memory
+from hrm_codegen.model.dot_product_attention import ATTENTION
 from hrm_codegen.model.layers import Mlp, rms_norm
 from hrm_codegen.model.names import place
-from hrm_codegen.model.products import ATTENTION
 
 
 class Block(nnx.Module):
