@@ -19,15 +19,21 @@ class Shop:
 
     Args:
       folder: Where; the caller removes it.
+
+    Attributes:
+      source: What the documents are, when there are some.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self.source = ""
 
     def model(self, size: str) -> str:
         """Returns a folder that Transformers loads, with the weights of our contenders."""
         path = self._folder / size
-        return str(path) if path.exists() else self._make("export", path, size=size)
+        if not path.exists():
+            self._make("export", path, size=size)
+        return str(path)
 
     def onnx(self, size: str) -> str:
         """Returns an ONNX graph with past."""
@@ -38,24 +44,20 @@ class Shop:
         return str(with_past)
 
     def documents(self, count: int) -> str:
-        """Returns a token file of real problems: MBPP (if it is beside the repository) and basics."""
+        """Returns a token file of real problems: MBPP, where it can be had, and basics."""
         path = self._folder / f"documents_{count}.bin"
-        mbpp = str(_MBPP) if _MBPP.exists() else None
-        return str(path) if path.exists() else self._make("write_documents", path, count=count, mbpp=mbpp)
-
-    @property
-    def source(self) -> str:
-        """What `documents` are."""
-        return "MBPP's and basics' training splits" if _MBPP.exists() else "the embedded basics data"
+        if not path.exists():
+            mbpp = str(_MBPP) if _MBPP.exists() else None
+            self.source = self._make("write_documents", path, count=count, mbpp=mbpp)
+        return str(path)
 
     def scratch(self, name: str) -> Path:
         """Returns a path in the folder; nothing is made."""
         return self._folder / name
 
-    def _make(self, method: str, path: Path, **options: Any) -> str:
+    def _make(self, method: str, path: Path, **options: Any) -> Any:
         worker = Worker("benchmarks.speed.engines.exporter:Exporter")
         try:
-            worker.call(method, _TIMEOUT, path=str(path), **options)
+            return worker.call(method, _TIMEOUT, path=str(path), **options)
         finally:
             worker.close()
-        return str(path)
