@@ -20,8 +20,8 @@ def few_basics(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def adding(i: int) -> dict[str, object]:
     """Returns a row of MBPP's training split."""
-    code = f"def add_{i}(x):\n    return x + {i}\n"
-    return {"task_id": 600 + i, "text": f"Add {i}.", "code": code, "test_list": [f"assert add_{i}(0) == {i}"]}
+    code = f"def of_mbpp_{i}(x):\n    return x + {i}\n"
+    return {"task_id": 600 + i, "text": f"Add {i}.", "code": code, "test_list": [f"assert of_mbpp_{i}(0) == {i}"]}
 
 
 def written(path: Path, count: int) -> tuple[str, list[str]]:
@@ -37,7 +37,7 @@ def test_half_of_the_documents_are_mbpps(tmp_path: Path, monkeypatch: pytest.Mon
     source, texts = written(tmp_path / "documents.bin", 6)
     assert "MBPP's" in source
     assert len(texts) == 6
-    assert sum("def add_" in text for text in texts) == 3
+    assert sum("def of_mbpp_" in text for text in texts) == 3
 
 
 def test_without_mbpp_all_documents_are_of_basics_and_it_is_said(
