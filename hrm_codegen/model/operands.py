@@ -44,6 +44,11 @@ def as_multiplied(left: Array, right: Array) -> tuple[Array, Array]:
     return _rounded(left), _rounded(right)
 
 
+def rounds_on_cpu() -> bool:
+    """Says whether operands are rounded in what is traced, for a CPU."""
+    return _ROUNDED.get() and for_cpu()
+
+
 def _rounded(x: Array) -> Array:
     # Not by converting there and back, which the compiler may leave out.
     bits = jnp.finfo(jnp.bfloat16)

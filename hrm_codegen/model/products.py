@@ -16,7 +16,7 @@ from jaxtyping import Array
 
 from hrm_codegen.model.apart import apart
 from hrm_codegen.model.matrices import LaidOut
-from hrm_codegen.model.operands import as_multiplied
+from hrm_codegen.model.operands import as_multiplied, rounds_on_cpu
 
 
 def project(equation: str, x: Array, weight: Any, dtype: Any = None) -> Array:
@@ -76,12 +76,14 @@ def gradient_of_rows(equation: str, weight: Array, grad: Array) -> Array:
 def gradient_of_weight(equation: str, x: Array, grad: Array, dtype: Any) -> Array:
     """Returns the gradient of the second operand of `project`.
 
-    A product over rows turns its first operand around: the smaller one, whatever XLA would rather do.
+    A product over rows turns its first operand around: the smaller one, whatever XLA would rather do. But with rounded
+    operands on a CPU always `x`: XLA would take the turned result for a product with its left operand turned, which has
+    no kernel in bfloat16 (`operands.py`).
     """
     operands, out = equation.split("->")
     rows, matrix = operands.split(",")
     inner, outer = rows[2:], out[2:]
-    if x.size <= grad.size:
+    if x.size <= grad.size or rounds_on_cpu():
         product = contract(f"{inner}{rows[:2]},{out}->{inner}{outer}", _rows_last(x), grad)
         return product.astype(dtype)
     product = contract(f"{outer}{rows[:2]},{rows}->{outer}{inner}", _rows_last(grad), x)

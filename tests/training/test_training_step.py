@@ -176,3 +176,13 @@ def test_bfloat16_products_change_the_step_by_their_rounding_alone_and_leave_val
     assert 1e-4 < np.linalg.norm(rounded - moved) / np.linalg.norm(moved) < 0.05
     graphdef, params = new_model(HRM.model)
     assert "bf16" not in make_eval_step(graphdef).lower(params, batch).as_text()
+
+
+def test_large_bfloat16_products_run_whichever_operand_is_turned_around() -> None:
+    """XLA on CPU compiles some products of bfloat16 that it cannot run: those of wide layers were some."""
+    model = dataclasses.replace(CONFIG.model, hidden_dim=128, intermediate_dim=384, vocab_size=128)
+    config = dataclasses.replace(CONFIG, model=model, train=dataclasses.replace(CONFIG.train, matmul_dtype="bfloat16"))
+    batch = make_batch(4, 64)
+    state, step = start(config)
+    assert "xbf16>" in step.lower(state, batch, bp_passes=None).as_text()
+    assert float(step(state, batch, bp_passes=None)[1]["finite"]) == 1.0
