@@ -10,15 +10,17 @@ Accelerators fuse well: there it does nothing. Small arrays are not worth a call
 
 from __future__ import annotations
 
-import contextlib
 import contextvars
 import functools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any, TypeVar, cast
 
 import jax
 from jax.experimental.xla_metadata import set_xla_metadata
+
+from hrm_codegen.model.scopes import scope
 
 _LEAST = 1 << 14  # elements of the largest argument: below, a call costs what it saves
 _FUSED: contextvars.ContextVar[bool] = contextvars.ContextVar("fused", default=False)
@@ -47,14 +49,9 @@ def apart(function: _Function) -> _Function:
     return cast(_Function, call)
 
 
-@contextlib.contextmanager
-def fused() -> Iterator[None]:
+def fused() -> AbstractContextManager[None]:
     """Leaves all that is traced inside to the compiler, as accelerators do: for programs that are compiled for one."""
-    token = _FUSED.set(True)
-    try:
-        yield
-    finally:
-        _FUSED.reset(token)
+    return scope(_FUSED, True)
 
 
 def for_cpu() -> bool:

@@ -180,7 +180,7 @@ class HRM(nnx.Module):
 
             return jax.lax.scan(loop, x, None, length=num_passes(config))[0]
 
-        l_stack, h_stack = (_of_stack(stack) for stack in self._stacks())
+        l_stack, h_stack = _passes(*self._stacks())
         carry = (x, self._initial_z_l(x))
         for group in cycle_groups(config.h_cycles, config.l_cycles, bp_passes):
 
@@ -225,7 +225,7 @@ class HRM(nnx.Module):
 
 
 class _Pass(NamedTuple):
-    """One pass through a stack, as a program that is traced once and called as often as there are passes.
+    """One pass through a stack, as a program that is traced once for both and called as often as there are passes.
 
     It belongs to one trace of the model: what places arrays on a mesh may be another the next time.
 
@@ -244,9 +244,11 @@ class _Pass(NamedTuple):
         return self._replace(state=jax.tree.map(jax.lax.stop_gradient, self.state))
 
 
-def _of_stack(stack: Stack) -> _Pass:
-    graphdef, state = nnx.split(stack)
-    return _Pass(jax.jit(lambda state, z, context: nnx.merge(graphdef, state)(z, context)), state)
+def _passes(l_stack: Stack, h_stack: Stack) -> tuple[_Pass, _Pass]:
+    (graphdef, l_state), (h_graphdef, h_state) = nnx.split(l_stack), nnx.split(h_stack)
+    assert graphdef == h_graphdef, "stacks of one shape are one program"
+    program = jax.jit(lambda state, z, context: nnx.merge(graphdef, state)(z, context))
+    return _Pass(program, l_state), _Pass(program, h_state)
 
 
 def _scan_passes(

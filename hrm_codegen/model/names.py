@@ -7,12 +7,14 @@ outside what each name means. Without such a meaning `place` is the identity: no
 
 from __future__ import annotations
 
-import contextlib
 import contextvars
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import jax
+
+from hrm_codegen.model.scopes import scope
 
 Place = Callable[[jax.Array, str], jax.Array]
 _PLACE: contextvars.ContextVar[Place | None] = contextvars.ContextVar("place", default=None)
@@ -24,11 +26,6 @@ def place(x: Any, name: str) -> Any:
     return x if meaning is None else meaning(x, name)
 
 
-@contextlib.contextmanager
-def placing(meaning: Place) -> Iterator[None]:
+def placing(meaning: Place) -> AbstractContextManager[None]:
     """Gives names their meaning for all that is traced inside."""
-    token = _PLACE.set(meaning)
-    try:
-        yield
-    finally:
-        _PLACE.reset(token)
+    return scope(_PLACE, meaning)

@@ -10,10 +10,9 @@ turned around already (`apart.py`); the rest is rounded and multiplied as float3
 
 from __future__ import annotations
 
-import contextlib
 import contextvars
 import functools
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 
 import jax
 import jax.numpy as jnp
@@ -21,18 +20,14 @@ import numpy as np
 from jaxtyping import Array
 
 from hrm_codegen.model.apart import for_cpu, is_apart
+from hrm_codegen.model.scopes import scope
 
 _ROUNDED: contextvars.ContextVar[bool] = contextvars.ContextVar("rounded", default=False)
 
 
-@contextlib.contextmanager
-def rounded_operands(wanted: bool) -> Iterator[None]:
+def rounded_operands(wanted: bool) -> AbstractContextManager[None]:
     """Rounds float32 operands of products with weights in all that is traced inside; with False nothing is."""
-    token = _ROUNDED.set(wanted)
-    try:
-        yield
-    finally:
-        _ROUNDED.reset(token)
+    return scope(_ROUNDED, wanted)
 
 
 def as_multiplied(left: Array, right: Array) -> tuple[Array, Array]:
